@@ -1,0 +1,1 @@
+"""Object stores: verbs about bytes and keys, nothing about recordings."""

@@ -1,0 +1,1 @@
+"""The database: who has what, in which state, and what is owed."""

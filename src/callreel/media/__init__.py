@@ -1,0 +1,1 @@
+"""Audio: what is in it, and how to hand it out."""

@@ -1,0 +1,1 @@
+"""What the words mean. No disk, wire, clock or database."""

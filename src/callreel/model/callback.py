@@ -1,0 +1,102 @@
+"""What a recording status callback says, where it may go, and how hard to try: all of it without sending anything."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from urllib.parse import parse_qsl, urldefrag
+
+from callreel.errors import InvalidParameter
+from callreel.model.recording import Recording
+
+EVENTS = ("in-progress", "completed", "absent", "failed")
+DEFAULT_EVENTS = ("completed",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overrides:
+    """Connection overrides from the URL's fragment, in milliseconds and tries; the defaults are Twilio's."""
+
+    connect_ms: int = 5000
+    read_ms: int = 15000
+    total_ms: int = 15000
+    retry_count: int = 1
+    retry_policies: tuple[str, ...] = ("ct",)
+
+
+_RANGES = {"ct": (100, 10000), "rt": (100, 15000), "tt": (100, 15000), "rc": (0, 5)}
+_POLICIES = {"4xx", "5xx", "ct", "rt", "all"}
+
+
+def split_overrides(url: str) -> tuple[str, Overrides]:
+    """The URL to call, without its fragment, and the overrides the fragment asks for.
+
+    Unknown keys and values out of range are ignored, as a wrong fragment must not cost the callback.
+    """
+    bare, fragment = urldefrag(url)
+    numbers: dict[str, int] = {}
+    policies: tuple[str, ...] = Overrides.retry_policies
+    for key, value in parse_qsl(fragment):
+        if key in _RANGES and value.isascii() and value.isdigit():
+            low, high = _RANGES[key]
+            if low <= int(value) <= high:
+                numbers[key] = int(value)
+        elif key == "rp":
+            chosen = tuple(p for p in value.split(",") if p in _POLICIES)
+            policies = chosen or policies
+    return bare, Overrides(
+        connect_ms=numbers.get("ct", 5000),
+        read_ms=numbers.get("rt", 15000),
+        total_ms=numbers.get("tt", 15000),
+        retry_count=numbers.get("rc", 1),
+        retry_policies=policies,
+    )
+
+
+def parse_events(values: Iterable[str]) -> tuple[str, ...]:
+    """The events asked for: repeated parameters, or several in one value separated by spaces.
+
+    Raises `InvalidParameter` for a word that is no event (Twilio's 13621).
+    """
+    asked = [word for value in values for word in value.split()]
+    for word in asked:
+        if word not in EVENTS:
+            raise InvalidParameter(
+                f"RecordingStatusCallbackEvent '{word[:40]}' is none of {', '.join(EVENTS)}",
+                parameter="RecordingStatusCallbackEvent",
+            )
+    return tuple(e for e in EVENTS if e in asked) or DEFAULT_EVENTS
+
+
+def rfc2822(moment: datetime) -> str:
+    """Twilio's 2010 date: RFC 2822, always +0000 (its SDKs ignore any other offset)."""
+    return format_datetime(moment)
+
+
+def parameters_of(recording: Recording, event: str, *, recording_url: str) -> list[tuple[str, str]]:
+    """Every parameter of one event, in the order Twilio sends them.
+
+    `RecordingDuration` comes with `completed` only; `ErrorCode` is `0` on success.
+    """
+    told = [
+        ("RecordingSource", recording.source),
+        ("RecordingTrack", recording.track or "both"),
+        ("RecordingSid", recording.sid),
+        ("RecordingUrl", recording_url),
+        ("RecordingStatus", event),
+        ("RecordingChannels", str(recording.channels)),
+        ("ErrorCode", str(recording.error_code or 0)),
+    ]
+    if recording.call_sid:
+        told.append(("CallSid", recording.call_sid))
+    if recording.conference_sid:
+        told.append(("ConferenceSid", recording.conference_sid))
+    told += [("RecordingStartTime", rfc2822(recording.start_time)), ("AccountSid", recording.account_sid)]
+    if event == "completed":
+        told.append(("RecordingDuration", str(recording.duration_s)))
+    if recording.encryption_details is not None:
+        told.append(("EncryptionDetails", json.dumps(recording.encryption_details, separators=(",", ":"))))
+    return told

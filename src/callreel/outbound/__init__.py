@@ -1,0 +1,1 @@
+"""Everything we call over HTTP, behind one guard."""

@@ -1,0 +1,1 @@
+"""The local disk between 'acknowledged' and 'in the bucket'."""

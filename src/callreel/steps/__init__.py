@@ -1,0 +1,1 @@
+"""One verb of a recording's life per file."""

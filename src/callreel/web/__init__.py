@@ -1,0 +1,1 @@
+"""The HTTP doors: Twilio's surfaces and callreel's own."""

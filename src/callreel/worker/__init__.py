@@ -1,0 +1,1 @@
+"""The door for jobs: one job, one step."""
