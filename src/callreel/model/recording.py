@@ -102,6 +102,7 @@ class Recording:
     media_sha256: str
     media_md5: str
     settings: StorageSettings
+    settings_id: int | None = None
     callback: CallbackWish | None = None
     error_code: int | None = None
     blob_size_bytes: int | None = None
@@ -117,6 +118,7 @@ class Recording:
     retry_spent_s: float = 0.0
     retry_wait_s: float = 0.0
     next_attempt_at: datetime | None = None
+    refused_at: datetime | None = None
     last_error_code: str | None = None
     last_error: str | None = None
     last_request_id: str | None = None

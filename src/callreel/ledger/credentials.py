@@ -1,0 +1,113 @@
+"""Credentials of both kinds. Their secrets come sealed and leave sealed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.errors import NotFound
+from callreel.ledger.paging import Page, Place, at_place, make_page
+from callreel.ledger.tables import credentials
+from callreel.model.credential import Credential, CredentialKind
+from callreel.model.sid import AccountSid, CredentialSid
+
+
+class Credentials:
+    """Access keys and public keys of all accounts, one account at a time."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def keep(self, credential: Credential, *, secret_sealed: bytes) -> None:
+        """Write a new credential."""
+        async with self._engine.begin() as transaction:
+            await transaction.execute(
+                insert(credentials).values(
+                    sid=credential.sid,
+                    account_sid=credential.account_sid,
+                    kind=credential.kind,
+                    friendly_name=credential.friendly_name,
+                    has_aws_shape=credential.has_aws_shape,
+                    secret_sealed=secret_sealed,
+                    date_created=credential.date_created,
+                    date_updated=credential.date_updated,
+                )
+            )
+
+    async def find(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> Credential | None:
+        """One credential of an account, or None."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_one(account_sid, kind, sid))).mappings().one_or_none()
+        return None if row is None else _credential(row)
+
+    async def fetch(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> Credential:
+        """One credential of an account. Raises `NotFound`."""
+        found = await self.find(account_sid, kind, sid)
+        if found is None:
+            raise NotFound()
+        return found
+
+    async def find_sealed(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> bytes | None:
+        """The sealed secret, or None when the credential is gone."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_one(account_sid, kind, sid))).mappings().one_or_none()
+        return None if row is None else bytes(row["secret_sealed"])
+
+    async def rename(
+        self, account_sid: AccountSid, kind: CredentialKind, sid: str, friendly_name: str, *, now: datetime
+    ) -> Credential:
+        """Give a credential another name, the only thing that can be changed. Raises `NotFound`."""
+        statement = (
+            update(credentials)
+            .where(
+                credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
+            )
+            .values(friendly_name=friendly_name, date_updated=now)
+            .returning(credentials)
+        )
+        async with self._engine.begin() as transaction:
+            row = (await transaction.execute(statement)).mappings().one_or_none()
+        if row is None:
+            raise NotFound()
+        return _credential(row)
+
+    async def remove(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> None:
+        """Forget a credential and its secret. Raises `NotFound`."""
+        statement = delete(credentials).where(
+            credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
+        )
+        async with self._engine.begin() as transaction:
+            if not (await transaction.execute(statement)).rowcount:
+                raise NotFound()
+
+    async def list(
+        self, account_sid: AccountSid, kind: CredentialKind, *, place: Place | None, size: int
+    ) -> Page[Credential]:
+        """An account's credentials of one kind, newest first."""
+        query = select(credentials).where(credentials.c.account_sid == account_sid, credentials.c.kind == kind)
+        query = at_place(query, credentials.c.date_created, credentials.c.sid, place=place, size=size)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return make_page([_credential(row) for row in rows], place=place, size=size)
+
+
+def _one(account_sid: AccountSid, kind: CredentialKind, sid: str) -> Any:
+    return select(credentials).where(
+        credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
+    )
+
+
+def _credential(row: Mapping[Any, Any]) -> Credential:
+    return Credential(
+        sid=CredentialSid(row["sid"]),
+        account_sid=row["account_sid"],
+        kind=CredentialKind(row["kind"]),
+        friendly_name=row["friendly_name"],
+        date_created=row["date_created"],
+        date_updated=row["date_updated"],
+        has_aws_shape=row["has_aws_shape"],
+    )

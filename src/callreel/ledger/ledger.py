@@ -1,0 +1,124 @@
+"""The ledger: all that the database knows, and `move()`, the only way a recording changes its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from sqlalchemy import delete, insert
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.clock import Clock
+from callreel.errors import DatabaseAway, Outrun
+from callreel.ledger.accounts import Accounts
+from callreel.ledger.alerts import Alerts
+from callreel.ledger.credentials import Credentials
+from callreel.ledger.group_commit import GroupCommit, database_is_away
+from callreel.ledger.jobs import JobRow, write_jobs
+from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
+from callreel.ledger.outbox import Outbox
+from callreel.ledger.recordings import Recordings
+from callreel.ledger.settings import SettingsBook
+from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.model.recording import Recording, State
+
+
+class Ledger:
+    """The parts of the database by name, and the moves.
+
+    `worker_id` names this process in every ledger line; `public_url` is asked for when an event is written,
+    since the port may not be known before the service listens.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, clock: Clock, worker_id: str, public_url: Callable[[], str]) -> None:
+        self.engine = engine
+        self.worker_id = worker_id
+        self._clock = clock
+        self.settings = SettingsBook(engine)
+        self.recordings = Recordings(engine, self.settings)
+        self.accounts = Accounts(engine)
+        self.credentials = Credentials(engine)
+        self.outbox = Outbox(engine, clock)
+        self.alerts = Alerts(engine)
+        writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
+        self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
+
+    async def bear(self, birth: Birth) -> Recording | AlreadyBorn:
+        """Write a new recording whose media is durable: its row, its call, the first line, job and event.
+
+        Returns the recording, or `AlreadyBorn` when its idempotency key was used for the same request before.
+        Raises `IdempotencyConflict` and `DatabaseAway`; after the latter it may or may not exist, and only a
+        retry with the same key can tell.
+        """
+        check_arrow(None, birth.recording.state)
+        return cast("Recording | AlreadyBorn", await self._commits.submit(birth))
+
+    async def move(self, recording: Recording, to: State, *, reason: str | None = None, **facts: Any) -> Recording:
+        """Move a recording along an arrow, with the facts that become true with it.
+
+        One transaction: state, fence, facts, ledger line, the next job and the event owed. Raises `Outrun` when
+        the row is no longer what `recording` says (nothing was written), and `DatabaseAway`.
+        """
+        check_arrow(recording.state, to)
+        return cast(Recording, await self._commits.submit(Move(recording, to, facts, reason)))
+
+    async def note(self, recording: Recording, **facts: Any) -> Recording:
+        """Write facts that change no state, under the same guard. Raises `Outrun` and `DatabaseAway`."""
+        return cast(Recording, await self._commits.submit(Note(recording, facts)))
+
+    async def purge(self, recording: Recording, *, reason: str) -> None:
+        """Remove the row for good and leave a tombstone: one transaction. Raises `Outrun`."""
+        check_arrow(recording.state, State.PURGED)
+        now = self._clock.now()
+        async with self.engine.begin() as transaction:
+            gone = await transaction.execute(
+                delete(recordings).where(
+                    recordings.c.sid == recording.sid,
+                    recordings.c.account_sid == recording.account_sid,
+                    recordings.c.state == recording.state,
+                    recordings.c.fence == recording.fence,
+                )
+            )
+            if not gone.rowcount:
+                raise Outrun(recording.sid)
+            await transaction.execute(
+                insert(tombstones).values(
+                    sid=recording.sid, account_sid=recording.account_sid, purged_at=now, reason=reason
+                )
+            )
+            await transaction.execute(
+                insert(moves).values(
+                    recording_sid=recording.sid,
+                    account_sid=recording.account_sid,
+                    from_state=recording.state,
+                    to_state=State.PURGED,
+                    at=now,
+                    worker=self.worker_id,
+                    fence=recording.fence + 1,
+                    reason=reason,
+                )
+            )
+
+    async def remind(self, jobs: list[JobRow]) -> None:
+        """Write jobs that belong to no move. For recovery, which makes up for reminders that were lost."""
+        async with self.engine.begin() as transaction:
+            await write_jobs(transaction, jobs, now=self._clock.now())
+
+    async def answers(self) -> None:
+        """Return if the database takes a transaction now; raise `DatabaseAway` if not."""
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execute(sql("SELECT 1"))
+        except DBAPIError as why:
+            if database_is_away(why):
+                raise DatabaseAway() from why
+            raise
+        except (OSError, TimeoutError) as why:
+            raise DatabaseAway() from why
+
+    async def close(self) -> None:
+        """Let pending commits finish, then close the pool."""
+        await self._commits.drain()
+        await self.engine.dispose()

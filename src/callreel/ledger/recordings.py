@@ -1,0 +1,191 @@
+"""Reading recordings: every query names the account it reads for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, and_, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.errors import NotFound
+from callreel.ledger.paging import Page, Place, at_place, make_page
+from callreel.ledger.settings import SettingsBook
+from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.model.recording import CallbackWish, Recording, State
+from callreel.model.sid import AccountSid, RecordingSid
+from callreel.model.storage_settings import RecordingKind
+
+_SOFT_DELETED = (State.DELETING, State.DELETED)
+_PLAIN = {
+    c.name for c in recordings.columns
+} - {"unfinished", "callback_url", "callback_method", "callback_events", "kind", "state"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFilter:
+    """Which recordings of an account a list shows. Bounds in UTC; `created_before` is exclusive."""
+
+    call_sid: str | None = None
+    conference_sid: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    include_deleted: bool = False
+    kind: RecordingKind = RecordingKind.VOICE
+    states: frozenset[State] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveLine:
+    """One line of the ledger."""
+
+    from_state: str | None
+    to_state: str
+    at: datetime
+    worker: str
+    fence: int
+    reason: str | None
+
+
+class Recordings:
+    """The recordings of all accounts, read one account at a time."""
+
+    def __init__(self, engine: AsyncEngine, settings: SettingsBook) -> None:
+        self._engine, self._settings = engine, settings
+
+    async def find(self, account_sid: AccountSid, sid: RecordingSid) -> Recording | None:
+        """The recording in whatever state, or None when this account has none of that SID."""
+        async with self._engine.connect() as connection:
+            row = (
+                (
+                    await connection.execute(
+                        select(recordings).where(recordings.c.sid == sid, recordings.c.account_sid == account_sid)
+                    )
+                )
+                .mappings()
+                .one_or_none()
+            )
+        return None if row is None else await self._read(row)
+
+    async def fetch(self, account_sid: AccountSid, sid: RecordingSid) -> Recording:
+        """As `find`; raises `NotFound`."""
+        recording = await self.find(account_sid, sid)
+        if recording is None:
+            raise NotFound()
+        return recording
+
+    async def find_for_work(self, sid: RecordingSid) -> Recording | None:
+        """The recording a job names. For workers, which act for the installation and not for a caller."""
+        async with self._engine.connect() as connection:
+            row = (
+                (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
+            )
+        return None if row is None else await self._read(row)
+
+    async def list(
+        self, account_sid: AccountSid, wanted: RecordingFilter, *, place: Place | None, size: int
+    ) -> Page[Recording]:
+        """One page of an account's recordings, newest first."""
+        query = _filtered(account_sid, wanted)
+        query = at_place(query, recordings.c.date_created, recordings.c.sid, place=place, size=size)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return make_page([await self._read(row) for row in rows], place=place, size=size)
+
+    async def list_unfinished(
+        self,
+        *,
+        account_sid: AccountSid | None,
+        states: frozenset[State] | None,
+        after: Place | None = None,
+        limit: int = 1000,
+        held_only: bool = False,
+    ) -> Sequence[Recording]:
+        """Recordings that still need work or a person, newest first. No account: all of them, for the operator."""
+        query = select(recordings).where(recordings.c.unfinished)
+        if account_sid is not None:
+            query = query.where(recordings.c.account_sid == account_sid)
+        if states is not None:
+            query = query.where(recordings.c.state.in_(states))
+        if held_only:
+            query = query.where(recordings.c.state == State.FATAL)
+        query = at_place(query, recordings.c.date_created, recordings.c.sid, place=after, size=limit - 1)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [await self._read(row) for row in rows]
+
+    async def list_of_host(self, host_id: str, states: frozenset[State]) -> Sequence[Recording]:
+        """What lies in one host's spool in these states. For recovery."""
+        query = select(recordings).where(
+            recordings.c.unfinished, recordings.c.host_id == host_id, recordings.c.state.in_(states)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [await self._read(row) for row in rows]
+
+    async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
+        """Deleted recordings whose metadata has been kept long enough. For the purger."""
+        query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query.limit(limit))).mappings().all()
+        return [await self._read(row) for row in rows]
+
+    async def known(self, sids: Sequence[str]) -> set[str]:
+        """Which of these SIDs the ledger has a row or a tombstone for. For recovery."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(recordings.c.sid).where(recordings.c.sid.in_(sids)))
+            gone = await connection.execute(select(tombstones.c.sid).where(tombstones.c.sid.in_(sids)))
+            return set(rows.scalars()) | set(gone.scalars())
+
+    async def history(self, account_sid: AccountSid, sid: RecordingSid) -> Sequence[MoveLine]:
+        """Every move of a recording, in order."""
+        query = (
+            select(moves).where(moves.c.recording_sid == sid, moves.c.account_sid == account_sid).order_by(moves.c.id)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [
+            MoveLine(**{name: row[name] for name in ("from_state", "to_state", "at", "worker", "fence", "reason")})
+            for row in rows
+        ]
+
+    async def count_by_state(self) -> dict[str, int]:
+        """How many unfinished recordings there are in each state, over all accounts. For metrics."""
+        query = select(recordings.c.state, func.count()).where(recordings.c.unfinished).group_by(recordings.c.state)
+        async with self._engine.connect() as connection:
+            return {state: count for state, count in (await connection.execute(query)).all()}
+
+    async def _read(self, row: Mapping[str, Any]) -> Recording:
+        values = {name: row[name] for name in _PLAIN}
+        wish = None
+        if row["callback_url"]:
+            wish = CallbackWish(
+                url=row["callback_url"], method=row["callback_method"], events=tuple(row["callback_events"])
+            )
+        return Recording(
+            kind=RecordingKind(row["kind"]),
+            state=State(row["state"]),
+            callback=wish,
+            settings=await self._settings.version(row["settings_id"]),
+            **values,
+        )
+
+
+def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
+    c = recordings.c
+    conditions = [c.account_sid == account_sid, c.kind == wanted.kind]
+    if wanted.call_sid is not None:
+        conditions.append(c.call_sid == wanted.call_sid)
+    if wanted.conference_sid is not None:
+        conditions.append(c.conference_sid == wanted.conference_sid)
+    if wanted.created_from is not None:
+        conditions.append(c.date_created >= wanted.created_from)
+    if wanted.created_before is not None:
+        conditions.append(c.date_created < wanted.created_before)
+    if wanted.states is not None:
+        conditions.append(c.state.in_(wanted.states))
+    if not wanted.include_deleted:
+        conditions.append(c.state.not_in(_SOFT_DELETED))
+    return select(recordings).where(and_(*conditions))

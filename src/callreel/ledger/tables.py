@@ -1,0 +1,275 @@
+"""The tables. Every list index ends in `(date_created, sid)`, so that a deep page costs what the first one does."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    ARRAY,
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _moment(name: str, *, nullable: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable)
+
+
+installation = Table(
+    "installation",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+"""What the installation as a whole keeps, sealed: the pepper of its token digests."""
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("owner_sid", Text, nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("token_digest", LargeBinary, nullable=False),
+    Column("token_sealed", LargeBinary, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "owner_sid", "date_created", "sid"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("secret_digest", LargeBinary, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "date_created", "sid"),
+)
+
+credentials = Table(
+    "credentials",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("has_aws_shape", Boolean, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "kind", "date_created", "sid"),
+)
+
+settings_versions = Table(
+    "settings_versions",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("settings", JSONB, nullable=False),
+    _moment("date_created"),
+    Index(None, "account_sid", "kind", "id"),
+)
+"""Append-only: the newest version holds for new recordings, each recording names the one it was made under."""
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
+    Column("sid", Text, primary_key=True),
+    Column("from_number", Text),
+    Column("to_number", Text),
+    Column("direction", Text),
+    Column("campaign", Text),
+    Column("status", Text, nullable=False),
+    _moment("start_time"),
+    _moment("end_time", nullable=True),
+    Column("duration_ms", BigInteger),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "date_created", "sid"),
+)
+
+conferences = Table(
+    "conferences",
+    metadata,
+    Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
+    Column("sid", Text, primary_key=True),
+    Column("friendly_name", Text),
+    Column("status", Text, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "date_created", "sid"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    # True while work or a person is still needed. Kept beside `state` so that the moves in between stay
+    # heap-only updates: an index that names `state` would be rewritten by every one of them.
+    Column("unfinished", Boolean, nullable=False),
+    Column("host_id", Text, nullable=False),
+    Column("call_sid", Text),
+    Column("conference_sid", Text),
+    Column("source", Text, nullable=False),
+    Column("track", Text),
+    Column("channels", Integer, nullable=False),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    _moment("start_time"),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Column("media_size_bytes", BigInteger, nullable=False),
+    Column("media_sha256", Text, nullable=False),
+    Column("media_md5", Text, nullable=False),
+    Column("settings_id", BigInteger, ForeignKey("settings_versions.id"), nullable=True),
+    Column("callback_url", Text),
+    Column("callback_method", Text),
+    Column("callback_events", ARRAY(Text)),
+    Column("error_code", Integer),
+    Column("blob_size_bytes", BigInteger),
+    Column("blob_sha256", Text),
+    Column("blob_md5", Text),
+    Column("encryption_details", JSONB),
+    Column("is_external", Boolean, nullable=False),
+    Column("bucket", Text),
+    Column("object_key", Text),
+    Column("object_url", Text),
+    Column("upload_id", Text),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("retry_spent_s", REAL, nullable=False, server_default=text("0")),
+    Column("retry_wait_s", REAL, nullable=False, server_default=text("0")),
+    _moment("next_attempt_at", nullable=True),
+    _moment("refused_at", nullable=True),
+    Column("last_error_code", Text),
+    Column("last_error", Text),
+    Column("last_request_id", Text),
+    Column("verify_method", Text),
+    _moment("verified_at", nullable=True),
+    Column("etag", Text),
+    Column("version_id", Text),
+    _moment("deleted_at", nullable=True),
+    _moment("purge_after", nullable=True),
+    Index(None, "account_sid", "date_created", "sid"),
+    Index(None, "account_sid", "call_sid", "date_created", "sid", postgresql_where=text("call_sid IS NOT NULL")),
+    Index(
+        None,
+        "account_sid",
+        "conference_sid",
+        "date_created",
+        "sid",
+        postgresql_where=text("conference_sid IS NOT NULL"),
+    ),
+    Index("ix_recordings_unfinished", "account_sid", "date_created", "sid", postgresql_where=text("unfinished")),
+    Index("ix_recordings_purge", "purge_after", postgresql_where=text("purge_after IS NOT NULL")),
+    CheckConstraint("fence >= 1", name="fence"),
+    # Room on each page for the moves of its rows, so that they stay heap-only.
+    postgresql_with={"fillfactor": "50"},
+)
+
+moves = Table(
+    "moves",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("recording_sid", Text, nullable=False),
+    Column("account_sid", Text, nullable=False),
+    Column("from_state", Text),
+    Column("to_state", Text, nullable=False),
+    _moment("at"),
+    Column("worker", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("reason", Text),
+    Index(None, "recording_sid", "id"),
+)
+"""The ledger proper: every move a recording made, written in the transaction that made it. Append-only."""
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, nullable=False),
+    _moment("purged_at"),
+    Column("reason", Text, nullable=False),
+)
+"""What remains of a purged recording, so that its SID is never used again."""
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("account_sid", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("request_hash", Text, nullable=False),
+    Column("resource_sid", Text, nullable=False),
+    _moment("date_created"),
+    Index(None, "date_created"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("position", BigInteger, Identity(), nullable=False),
+    Column("account_sid", Text, nullable=False),
+    Column("recording_sid", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("parameters", JSONB, nullable=False),
+    Column("state", Text, nullable=False, server_default=text("'due'")),
+    Column("attempts", Integer, nullable=False, server_default=text("0")),
+    Column("retry_spent_s", REAL, nullable=False, server_default=text("0")),
+    _moment("next_attempt_at", nullable=True),
+    Column("last_error", Text),
+    _moment("date_created"),
+    _moment("date_sent", nullable=True),
+    UniqueConstraint("recording_sid", "event"),
+    Index("ix_outbox_due", "recording_sid", "position", postgresql_where=text("state = 'due'")),
+)
+"""Events owed to the customer. `id` is the idempotency token of every try."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("account_sid", Text, nullable=False),
+    Column("recording_sid", Text),
+    Column("code", Integer, nullable=False),
+    Column("level", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Index(None, "account_sid", "id"),
+    Index(None, "recording_sid", "id"),
+)
+"""What Twilio would show in its Debugger: warnings and errors with Twilio's codes."""

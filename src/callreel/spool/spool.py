@@ -1,0 +1,318 @@
+"""The spool: where a recording is durable before it is acknowledged, until the bucket has proved it holds it.
+
+`tmp/` is being written, `ready/` is durable, `quarantine/` is unexplained and never removed by code. Names
+come from SIDs alone: `<sid>` is the media as it came, `<sid>.sealed` its ciphertext.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO, TypeVar
+
+from callreel.errors import BlobMissing, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
+from callreel.failpoints import reach
+from callreel.model.sid import RecordingSid, parse_sid
+from callreel.spool.directory_sync import DirectorySync
+from callreel.spool.durable import (
+    create_exclusively,
+    free_bytes,
+    make_directory,
+    remove,
+    rename_without_replacing,
+    sync_directory,
+)
+
+T = TypeVar("T")
+
+GATHER_BYTES = 256 * 1024  # what is collected before a thread writes and hashes it
+RESERVE_BYTES = 1 << 30  # kept free: 1 GiB, or a twentieth of a smaller disk
+WRITERS = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digests:
+    """What was written: its length, and its digests in lower-case hex."""
+
+    size_bytes: int
+    sha256: str
+    md5: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledBlob:
+    """The exact bytes that will be the object. Reading blocks; call it in a thread."""
+
+    path: Path
+    size_bytes: int
+    sha256: str
+    md5: str
+
+    def read(self, start: int, length: int) -> bytes:
+        """These bytes of the blob. Raises `BlobMissing` when the file is not there."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError as why:
+            raise BlobMissing(f"{self.path.name} is not in the spool") from why
+        try:
+            return os.pread(descriptor, length, start)
+        finally:
+            os.close(descriptor)
+
+
+class Spool:
+    """One host's spool directory. `open` before use, `close` after."""
+
+    def __init__(self, root: Path, *, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self.root = root
+        self.tmp, self.ready, self.quarantine = root / "tmp", root / "ready", root / "quarantine"
+        self._reserve_bytes = reserve_bytes
+        self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="spool")
+        self._ready_sync = DirectorySync(self.ready, self._threads)
+        self._lock: IO[bytes] | None = None
+        self.host_id = ""
+
+    def open(self) -> None:
+        """Create what is missing and learn this spool's name. Blocks; raises `Misconfigured`."""
+        try:
+            for directory in (self.tmp, self.ready, self.quarantine):
+                make_directory(directory)
+            self.host_id = self._read_host_id()
+        except OSError as why:
+            raise Misconfigured(f"The spool {self.root} cannot be used: {why.strerror}") from why
+
+    def lock_for_work(self) -> None:
+        """Claim the spool for this worker process. Raises `Misconfigured` when another one works on it."""
+        lock = (self.root / "worker.lock").open("ab+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as why:
+            lock.seek(0)
+            owner = lock.read(200).decode(errors="replace").strip()
+            lock.close()
+            raise Misconfigured(f"Another worker ({owner}) already works on {self.root}; stop it first") from why
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()}".encode())
+        lock.flush()
+        self._lock = lock
+
+    def close(self) -> None:
+        """Finish what threads are writing and give the lock back."""
+        self._threads.shutdown(wait=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise `SpoolFull` when this many bytes would eat into the reserve."""
+        free, total = free_bytes(self.root)
+        if free - size_bytes < min(self._reserve_bytes, total // 20):
+            raise SpoolFull()
+
+    def draft(self, sid: RecordingSid, *, limit_bytes: int) -> Draft:
+        """Begin to receive a recording."""
+        return Draft(self, sid, limit_bytes=limit_bytes)
+
+    def path_of(self, sid: str, *, sealed: bool = False) -> Path:
+        """Where a recording's file lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
+        name = parse_sid(sid[:2], sid)
+        return self.ready / (f"{name}.sealed" if sealed else name)
+
+    def blob(self, sid: str, *, sealed: bool, size_bytes: int, sha256: str, md5: str) -> SpooledBlob:
+        """The blob of a sealed recording, by the facts its row holds."""
+        return SpooledBlob(path=self.path_of(sid, sealed=sealed), size_bytes=size_bytes, sha256=sha256, md5=md5)
+
+    async def write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
+        """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
+
+        Whatever an interrupted sealing left is replaced first: its bytes were never in a row. Raises
+        `BlobMissing` when there is no media to encrypt and `SpoolFailed` when the disk refuses.
+        """
+        return await self._in_thread(self._write_sealed, sid, encrypt)
+
+    async def release_plain(self, sid: RecordingSid) -> None:
+        """Remove the media once its ciphertext is committed."""
+        await self._in_thread(remove, self.path_of(sid))
+        await self._synced()
+
+    async def release(self, sid: RecordingSid) -> None:
+        """Give the disk back: remove whatever the spool holds of a recording. May be repeated."""
+        gone = await self._in_thread(self._remove_all, sid)
+        if gone:
+            await self._synced()
+
+    def holds(self, sid: str) -> bool:
+        """Whether the spool has the media or its ciphertext."""
+        return self.path_of(sid).exists() or self.path_of(sid, sealed=True).exists()
+
+    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    async def _synced(self) -> None:
+        try:
+            await self._ready_sync.wait()
+        except OSError as why:
+            raise SpoolFailed(f"The spool directory could not be synced: {why.strerror}") from why
+
+    def _remove_all(self, sid: RecordingSid) -> bool:
+        plain, sealed = remove(self.path_of(sid)), remove(self.path_of(sid, sealed=True))
+        return plain or sealed
+
+    def _write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
+        target = self.path_of(sid, sealed=True)
+        draft = self.tmp / f"{target.name}.{secrets.token_hex(4)}"
+        remove(target)
+        try:
+            with self.path_of(sid).open("rb") as source, os.fdopen(create_exclusively(draft), "w+b") as sink:
+                hashing = _HashingWriter(sink)
+                made = encrypt(source, hashing)  # type: ignore[arg-type]
+                sink.flush()
+                os.fsync(sink.fileno())
+            rename_without_replacing(draft, target)
+            reach("C7")
+            sync_directory(self.ready)
+        except FileNotFoundError as why:
+            raise BlobMissing(f"{sid} is not in the spool") from why
+        except OSError as why:
+            remove(draft)
+            raise SpoolFailed() from why
+        return made, hashing.digests()
+
+    def _read_host_id(self) -> str:
+        """A name that stays with this directory, however often the machine is renamed."""
+        path = self.root / "host-id"
+        try:
+            descriptor = create_exclusively(path)
+        except FileExistsError:
+            return path.read_text().strip()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(6))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self.root)
+        return path.read_text().strip()
+
+
+class Draft:
+    """A recording being received. `write` what comes, then `keep` it, or `discard` it.
+
+    Used as a context manager it discards what was not kept.
+    """
+
+    def __init__(self, spool: Spool, sid: RecordingSid, *, limit_bytes: int) -> None:
+        self._spool, self._sid, self._limit_bytes = spool, sid, limit_bytes
+        self._path = spool.tmp / f"{parse_sid(sid[:2], sid)}.{secrets.token_hex(4)}"
+        self._file: BinaryIO | None = None
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._kept = False
+        self.size_bytes = 0
+
+    async def __aenter__(self) -> Draft:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if not self._kept:
+            await self.discard()
+
+    async def write(self, chunk: bytes) -> None:
+        """Take the next bytes. Raises `BodyTooLarge` beyond the limit and `SpoolFailed` when the disk refuses."""
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self._limit_bytes:
+            raise BodyTooLarge(f"The body has more than {self._limit_bytes} bytes. Nothing was kept.")
+        self._gathered.append(chunk)
+        self._gathered_bytes += len(chunk)
+        if self._gathered_bytes >= GATHER_BYTES:
+            gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+            await self._spool._in_thread(self._flush, gathered)
+
+    async def keep(self, judge: Callable[[BinaryIO, int], T]) -> tuple[T, Digests]:
+        """Make the media durable under its name if `judge(file, size_bytes)` returns; what it raises discards it.
+
+        Returns the judgement and the digests once file and name are both durable. Raises `SpoolFailed` when the
+        disk refuses and `NameTaken` rather than overwrite.
+        """
+        gathered, self._gathered = self._gathered, []
+        try:
+            judgement = await self._spool._in_thread(self._settle, gathered, judge)
+        except OSError as why:
+            raise SpoolFailed() from why
+        reach("C3")
+        await self._spool._synced()
+        self._kept = True
+        reach("C4")
+        return judgement, Digests(
+            size_bytes=self.size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest()
+        )
+
+    async def discard(self) -> None:
+        """Forget what was received."""
+        await self._spool._in_thread(self._remove)
+
+    def _flush(self, gathered: list[bytes]) -> None:
+        try:
+            if self._file is None:
+                self._file = os.fdopen(create_exclusively(self._path), "w+b", buffering=0)
+            for chunk in gathered:
+                self._sha256.update(chunk)
+                self._md5.update(chunk)
+                _write_all(self._file, chunk)
+        except OSError as why:
+            raise SpoolFailed() from why
+
+    def _settle(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T]) -> T:
+        self._flush(gathered)
+        assert self._file is not None
+        reach("C1")
+        self._file.seek(0)
+        judgement = judge(self._file, self.size_bytes)
+        try:
+            # If this fails the kernel may have dropped the pages, and a second fsync would "succeed":
+            # never try it again. The client still has the data.
+            os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+        reach("C2")
+        try:
+            rename_without_replacing(self._path, self._spool.path_of(self._sid))
+        except FileExistsError as why:
+            raise NameTaken(f"The spool already holds {self._sid}") from why
+        return judgement
+
+    def _remove(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            remove(self._path)
+
+
+def _write_all(file: BinaryIO, chunk: bytes) -> None:
+    """An unbuffered file may take less than it is given."""
+    view = memoryview(chunk)
+    while view:
+        view = view[file.write(view) :]
+
+
+class _HashingWriter:
+    """A writer that hashes what passes through."""
+
+    def __init__(self, sink: BinaryIO) -> None:
+        self._sink = sink
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._size_bytes = 0
+
+    def write(self, chunk: bytes) -> int:
+        self._sha256.update(chunk)
+        self._md5.update(chunk)
+        self._size_bytes += len(chunk)
+        return self._sink.write(chunk)
+
+    def digests(self) -> Digests:
+        return Digests(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())
