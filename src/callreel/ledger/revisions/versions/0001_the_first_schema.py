@@ -190,6 +190,7 @@ def upgrade() -> None:
     sa.Column('retry_spent_s', sa.REAL(), server_default=sa.text('0'), nullable=False),
     sa.Column('retry_wait_s', sa.REAL(), server_default=sa.text('0'), nullable=False),
     sa.Column('next_attempt_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('refused_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('last_error_code', sa.Text(), nullable=True),
     sa.Column('last_error', sa.Text(), nullable=True),
     sa.Column('last_request_id', sa.Text(), nullable=True),

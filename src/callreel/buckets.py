@@ -1,0 +1,123 @@
+"""From a recording to the bucket it goes to, opened with its account's own key.
+
+Below the steps and above the shelves: it joins the ledger's credentials, the key ring and the bucket shelf,
+so that a step can say where without knowing how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from callreel.bucket.disk import DiskBucket
+from callreel.bucket.s3 import S3Bucket
+from callreel.clock import Clock
+from callreel.errors import CredentialMissing, InvalidDestination
+from callreel.ledger.ledger import Ledger
+from callreel.model.credential import AccessKey, CredentialKind, parse_access_key
+from callreel.model.destination import Destination, Network, object_key, parse_destination
+from callreel.model.recording import Recording
+from callreel.model.sid import AccountSid
+from callreel.model.storage_settings import StorageSettings
+from callreel.sealing.keyring import Keyring
+
+KEY_REMEMBERED_S = 5.0  # how long a credential may still be used after it was deleted
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    bucket: S3Bucket
+    until: float
+
+
+class Buckets:
+    """Opens the bucket of a recording: service storage, or the customer's with the customer's credential."""
+
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        keyring: Keyring,
+        http: aiohttp.ClientSession,
+        storage: DiskBucket,
+        clock: Clock,
+        private_networks: Sequence[Network],
+    ) -> None:
+        self._ledger, self._keyring, self._http = ledger, keyring, http
+        self.storage = storage
+        self._clock, self._private_networks = clock, tuple(private_networks)
+        self._opened: dict[tuple[str, str, Destination], _Opened] = {}
+
+    def destination_of(self, settings: StorageSettings) -> Destination | None:
+        """Where settings send recordings; None for service storage. Raises `InvalidDestination`."""
+        if not settings.aws_storage_enabled:
+            return None
+        if not settings.aws_s3_url:
+            raise InvalidDestination("External storage is on and AwsS3Url is not set")
+        return parse_destination(
+            settings.aws_s3_url, region=settings.aws_s3_region, private_networks=self._private_networks
+        )
+
+    def place_of(self, recording: Recording) -> dict[str, Any]:
+        """The facts of a recording's place under its settings: bucket, object key and URL, fixed when it is sealed.
+
+        Raises `InvalidDestination`.
+        """
+        destination = self.destination_of(recording.settings)
+        if destination is None:
+            hosted = f"{recording.account_sid}/{recording.sid}"
+            return {"is_external": False, "bucket": None, "object_key": hosted, "object_url": None}
+        created = recording.date_created
+        key = object_key(
+            destination,
+            template=recording.settings.key_template,
+            account_sid=recording.account_sid,
+            recording_sid=recording.sid,
+            call_sid=recording.call_sid,
+            created=(created.year, created.month, created.day),
+            extension="wav",
+        )
+        return {
+            "is_external": True,
+            "bucket": destination.bucket,
+            "object_key": key,
+            "object_url": destination.url_of(key),
+        }
+
+    async def of(self, recording: Recording) -> S3Bucket | DiskBucket:
+        """The bucket a sealed recording goes to, or lies in. Raises `CredentialMissing` and `InvalidDestination`."""
+        if not recording.is_external:
+            return self.storage
+        destination = self.destination_of(recording.settings.changed(aws_storage_enabled=True))
+        if destination is None:
+            raise InvalidDestination("The recording is external and its settings name no bucket")
+        return await self.open(recording.account_sid, recording.settings.aws_credentials_sid, destination)
+
+    async def open(
+        self, account_sid: AccountSid, credential_sid: str | None, destination: Destination
+    ) -> S3Bucket:
+        """A destination opened with one of the account's credentials. Raises `CredentialMissing`."""
+        if credential_sid is None:
+            raise CredentialMissing("The recording settings name no credential; set AwsCredentialsSid")
+        name = (account_sid, credential_sid, destination)
+        known = self._opened.get(name)
+        if known is not None and known.until > self._clock.monotonic():
+            return known.bucket
+        key = await self._fetch_key(account_sid, credential_sid)
+        if len(self._opened) > 1024:
+            self._opened.clear()
+        bucket = S3Bucket(destination, key, self._http, clock=self._clock)
+        self._opened[name] = _Opened(bucket, self._clock.monotonic() + KEY_REMEMBERED_S)
+        return bucket
+
+    async def _fetch_key(self, account_sid: AccountSid, credential_sid: str) -> AccessKey:
+        sealed = await self._ledger.credentials.find_sealed(account_sid, CredentialKind.AWS, credential_sid)
+        if sealed is None:
+            raise CredentialMissing(
+                f"The credential {credential_sid} no longer exists. Create one and save it in the recording settings."
+            )
+        opened = self._keyring.open(sealed, table="credentials", row=credential_sid, account=account_sid)
+        return parse_access_key(opened.decode())

@@ -1,0 +1,244 @@
+"""Send the blob to its bucket and weigh the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from callreel.bucket.bucket import MultipartBucket, PutOptions
+from callreel.bucket.s3 import S3Bucket
+from callreel.buckets import Buckets
+from callreel.clock import Clock
+from callreel.errors import (
+    BucketRefused,
+    BucketStumbled,
+    EvidenceMismatch,
+    Final,
+    InvalidDestination,
+    NotNow,
+    PromiseBroken,
+)
+from callreel.failpoints import reach
+from callreel.ledger.alerts import Alert
+from callreel.ledger.ledger import Ledger
+from callreel.model.delivery_failure import BAD_CONFIGURATION, error_code_of
+from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
+from callreel.model.patience import CONFIRM_S, Park, Patience
+from callreel.model.recording import Recording, State
+from callreel.spool.spool import Spool, SpooledBlob
+
+MULTIPART_BYTES = 8 << 20  # above it a put is cut into parts, two of which are in memory at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivering:
+    """What a delivery needs besides the recording."""
+
+    ledger: Ledger
+    spool: Spool
+    buckets: Buckets
+    patience: Patience
+    clock: Clock
+    rng: Random
+    accepted_grace_s: float
+
+
+async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
+    """One attempt, from the claim to what became of it.
+
+    1. claim: the fence goes up, the wait since the last attempt is counted
+    2. send the same bytes to the same key
+    3. weigh the answer: only evidence makes it DELIVERED
+    4. otherwise WAITING with a time, PARKED when the window is used up, FATAL when refused twice
+    """
+    if recording.state is State.UPLOADING:  # whoever had it is gone: a lease, not a truth
+        recording = await parts.ledger.move(
+            recording, State.WAITING, reason="the worker that had it is gone", next_attempt_at=parts.clock.now()
+        )
+    recording = await parts.ledger.move(
+        recording,
+        State.UPLOADING,
+        attempts=recording.attempts + 1,
+        retry_spent_s=recording.retry_spent_s + recording.retry_wait_s,
+        retry_wait_s=0.0,
+    )
+    began = parts.clock.monotonic()
+    try:
+        recording, evidence = await _send(recording, parts)
+    except (BucketRefused, Final, InvalidDestination) as why:
+        return await _after_a_refusal(recording, why, parts, took_s=parts.clock.monotonic() - began)
+    except PromiseBroken as why:
+        return await _park_corrupt(recording, why, parts)
+    except NotNow as why:
+        return await _after_a_stumble(recording, why, parts, took_s=parts.clock.monotonic() - began)
+    reach("C12")
+    release_at = None
+    if evidence.method is VerifyMethod.ACCEPTED:
+        release_at = parts.clock.now() + timedelta(seconds=parts.accepted_grace_s)
+    return await parts.ledger.move(
+        recording,
+        State.DELIVERED,
+        verify_method=evidence.method,
+        verified_at=parts.clock.now(),
+        etag=evidence.etag,
+        version_id=evidence.version_id,
+        last_request_id=evidence.request_id,
+        next_attempt_at=release_at,
+        refused_at=None,
+        error_code=None,
+        last_error_code=None,
+        last_error=None,
+        upload_id=None,
+    )
+
+
+async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evidence]:
+    blob = _blob_of(recording, parts.spool)
+    bucket = await parts.buckets.of(recording)
+    settings = recording.settings
+    options = PutOptions(
+        content_type="application/octet-stream" if recording.encryption_details else recording.media_type,
+        sse_algorithm=settings.sse_algorithm,
+        sse_kms_key_id=settings.sse_kms_key_id,
+        storage_class=settings.storage_class,
+    )
+    assert recording.object_key is not None
+    if blob.size_bytes > MULTIPART_BYTES and isinstance(bucket, S3Bucket):
+        recording, answer = await _send_in_parts(recording, blob, bucket, options, parts)
+    else:
+        answer = await bucket.put(recording.object_key, blob, options)
+    reach("C11")
+    asked = settings.sse_algorithm if recording.is_external else None
+    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked)
+
+
+async def _send_in_parts(
+    recording: Recording, blob: SpooledBlob, bucket: MultipartBucket, options: PutOptions, parts: Delivering
+) -> tuple[Recording, Answer]:
+    """The upload id is committed before the first part, so that a crash leaves an upload we can find again."""
+    assert recording.object_key is not None
+    if recording.upload_id is not None:
+        try:
+            return recording, await bucket.finish_upload(
+                recording.object_key, recording.upload_id, blob, options, resume=True
+            )
+        except BucketStumbled as why:
+            if why.code != "NoSuchUpload":
+                raise
+            recording = await parts.ledger.note(recording, upload_id=None)
+    upload_id = await bucket.begin_upload(recording.object_key, options)
+    reach("C9")
+    recording = await parts.ledger.note(recording, upload_id=upload_id)
+    reach("C10")
+    return recording, await bucket.finish_upload(recording.object_key, upload_id, blob, options, resume=False)
+
+
+def _blob_of(recording: Recording, spool: Spool) -> SpooledBlob:
+    assert recording.blob_size_bytes is not None
+    assert recording.blob_sha256 is not None
+    assert recording.blob_md5 is not None
+    return spool.blob(
+        recording.sid,
+        sealed=recording.encryption_details is not None,
+        size_bytes=recording.blob_size_bytes,
+        sha256=recording.blob_sha256,
+        md5=recording.blob_md5,
+    )
+
+
+async def _after_a_refusal(
+    recording: Recording, why: Final | InvalidDestination, parts: Delivering, *, took_s: float
+) -> Recording:
+    """A refusal is believed when it is given twice, on another connection and some seconds later."""
+    now = parts.clock.now()
+    told = _told(why)
+    first_at = recording.refused_at
+    if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
+        return await parts.ledger.move(
+            recording,
+            State.WAITING,
+            reason=f"refused, to be confirmed: {why.message}",
+            refused_at=first_at or now,
+            retry_spent_s=recording.retry_spent_s + took_s,
+            retry_wait_s=CONFIRM_S,
+            next_attempt_at=now + timedelta(seconds=CONFIRM_S),
+            **told,
+        )
+    code = error_code_of(why) if isinstance(why, Final) else BAD_CONFIGURATION
+    failed = await parts.ledger.move(
+        recording, State.FATAL, reason=why.message, error_code=code, next_attempt_at=None, **told
+    )
+    await _alert(failed, code, why.message, parts)
+    return failed
+
+
+async def _after_a_stumble(recording: Recording, why: NotNow, parts: Delivering, *, took_s: float) -> Recording:
+    spent_s = recording.retry_spent_s + took_s
+    asked_s = why.retry_after_s if isinstance(why, BucketStumbled) else None
+    decision = parts.patience.after_a_stumble(recording.attempts, spent_s, parts.rng, asked_s=asked_s)
+    told = _told(why)
+    if isinstance(decision, Park):
+        parked = await parts.ledger.move(
+            recording,
+            State.PARKED,
+            reason=f"the retry window is used up: {why.message}",
+            error_code=BAD_CONFIGURATION,
+            refused_at=None,
+            retry_spent_s=spent_s,
+            retry_wait_s=0.0,
+            next_attempt_at=None,
+            **told,
+        )
+        await _alert(parked, BAD_CONFIGURATION, f"Uploading was given up for now: {why.message}", parts)
+        return parked
+    return await parts.ledger.move(
+        recording,
+        State.WAITING,
+        reason=why.message,
+        refused_at=None,
+        retry_spent_s=spent_s,
+        retry_wait_s=decision.seconds,
+        next_attempt_at=parts.clock.now() + timedelta(seconds=decision.seconds),
+        **told,
+    )
+
+
+async def _park_corrupt(recording: Recording, why: PromiseBroken, parts: Delivering) -> Recording:
+    """Wrong bytes must not reach the bucket. Keep everything as it is, and wake someone."""
+    parked = await parts.ledger.move(
+        recording,
+        State.PARKED,
+        reason=f"spool-corrupt: {why.message}",
+        error_code=BAD_CONFIGURATION,
+        next_attempt_at=None,
+        **_told(why),
+    )
+    await _alert(parked, BAD_CONFIGURATION, f"The spooled copy is not what was acknowledged: {why.message}", parts)
+    return parked
+
+
+def _told(why: Exception) -> dict[str, Any]:
+    """S3's own code, words and request id, for whoever has to act."""
+    code = getattr(why, "code", None) or type(why).__name__
+    if isinstance(why, EvidenceMismatch):
+        code = "EvidenceMismatch"
+    return {
+        "last_error_code": str(code)[:100],
+        "last_error": str(why)[:500],
+        "last_request_id": getattr(why, "request_id", None),
+    }
+
+
+async def _alert(recording: Recording, code: int, text: str, parts: Delivering) -> None:
+    await parts.ledger.alerts.raise_alert(
+        Alert(
+            account_sid=recording.account_sid,
+            recording_sid=recording.sid,
+            code=code,
+            level="error",
+            text=text,
+            at=parts.clock.now(),
+        )
+    )

@@ -1,0 +1,29 @@
+"""Do as the account chose: what its bucket refuses for good is not kept."""
+
+from __future__ import annotations
+
+from callreel.clock import Clock
+from callreel.ledger.ledger import Ledger
+from callreel.model.recording import Recording, State
+from callreel.model.retention import Retention
+from callreel.spool.spool import Spool
+
+
+async def erase(
+    recording: Recording, *, spool: Spool, ledger: Ledger, retention: Retention, clock: Clock
+) -> Recording:
+    """Erase a fatally failed recording under the policy `delete`.
+
+    The row says so first: a crash in between leaves a file that recovery removes, never a row that still
+    promises media which is gone.
+    """
+    now = clock.now()
+    erased = await ledger.move(
+        recording,
+        State.ERASED,
+        reason="fatal error policy: delete",
+        deleted_at=now,
+        purge_after=retention.purge_after(now, kind=recording.kind),
+    )
+    await spool.release(recording.sid)
+    return erased

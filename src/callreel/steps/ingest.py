@@ -1,0 +1,152 @@
+"""Take a finished recording in. It is acknowledged when it is durable, and not before."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO
+
+from callreel.clock import Clock
+from callreel.errors import BodyCutShort, NotFound
+from callreel.failpoints import reach
+from callreel.ledger.alerts import Alert
+from callreel.ledger.ledger import Ledger
+from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.media.wav import WavFacts, inspect_wav
+from callreel.model.delivery_failure import TOO_SHORT
+from callreel.model.intake import Intake
+from callreel.model.recording import Recording, State
+from callreel.model.sid import RecordingSid, mint_sid
+from callreel.spool.spool import Digests, Spool
+
+INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
+
+
+async def ingest(
+    body: AsyncIterator[bytes],
+    intake: Intake,
+    *,
+    announced_bytes: int | None,
+    limit_bytes: int,
+    spool: Spool,
+    ledger: Ledger,
+    clock: Clock,
+) -> Recording:
+    """Receive, check and keep one recording.
+
+    1. make sure there is room and a database, before the body is read
+    2. stream the body to the spool, hashing it
+    3. check that it is audio, make file and name durable
+    4. write row, call, job and first event in one transaction
+
+    Returns the recording, or the one an earlier request with the same key made. Raises `SpoolFull`,
+    `BodyTooLarge`, `BodyCutShort`, `NotAudio`, `IdempotencyConflict`, `SpoolFailed` and `DatabaseAway`; after
+    any of them nothing was acknowledged.
+    """
+    spool.check_room(announced_bytes or 0)
+    settings_id, settings = await ledger.settings.current(intake.account_sid, intake.kind)
+    sid = RecordingSid(mint_sid("RE"))
+    async with spool.draft(sid, limit_bytes=limit_bytes) as draft:
+        async for chunk in body:
+            await draft.write(chunk)
+        if announced_bytes is not None and draft.size_bytes != announced_bytes:
+            raise BodyCutShort()
+        try:
+            facts, digests = await draft.keep(_audible)
+            state = State.SPOOLED
+        except _Silence as silence:
+            facts, digests, state = silence.facts, _NOTHING, State.ABSENT
+    now = clock.now()
+    started = intake.start_time or now - timedelta(milliseconds=facts.duration_ms)
+    recording = Recording(
+        sid=sid,
+        account_sid=intake.account_sid,
+        kind=intake.kind,
+        state=state,
+        fence=1,
+        host_id=spool.host_id,
+        call_sid=intake.call_sid,
+        conference_sid=intake.conference_sid,
+        source=intake.source,
+        track=intake.track,
+        channels=facts.channels,
+        duration_ms=facts.duration_ms,
+        media_type="audio/x-wav",
+        start_time=started,
+        date_created=now,
+        date_updated=now,
+        media_size_bytes=digests.size_bytes,
+        media_sha256=digests.sha256,
+        media_md5=digests.md5,
+        settings=settings,
+        settings_id=settings_id,
+        callback=intake.callback,
+        error_code=TOO_SHORT if state is State.ABSENT else None,
+    )
+    born = await ledger.bear(_birth(recording, intake, now))
+    reach("C5")
+    if isinstance(born, AlreadyBorn):
+        await spool.release(sid)
+        first = await ledger.recordings.find(intake.account_sid, RecordingSid(born.recording_sid))
+        if first is None:
+            raise NotFound()
+        return first
+    if intake.callback_problem:
+        await ledger.alerts.raise_alert(
+            Alert(
+                account_sid=intake.account_sid,
+                recording_sid=sid,
+                code=INVALID_CALLBACK_URL,
+                level="warning",
+                text=intake.callback_problem,
+                at=now,
+            )
+        )
+    return born
+
+
+class _Silence(Exception):
+    """A well-formed file without a single sample: it is noted as absent, and nothing is kept."""
+
+    def __init__(self, facts: WavFacts) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+_NOTHING = Digests(size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest())
+
+
+def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:
+    facts = inspect_wav(file, size_bytes)
+    if facts.frames == 0:
+        raise _Silence(facts)
+    return facts
+
+
+def _birth(recording: Recording, intake: Intake, now: datetime) -> Birth:
+    seen: dict[str, Any] = {"account_sid": intake.account_sid, "date_created": now, "date_updated": now}
+    call = conference = None
+    if intake.call_sid:
+        length = timedelta(milliseconds=recording.duration_ms)
+        call = seen | {
+            "sid": intake.call_sid,
+            "from_number": intake.from_number,
+            "to_number": intake.to_number,
+            "direction": intake.direction,
+            "campaign": intake.campaign,
+            "status": "completed",
+            "start_time": recording.start_time,
+            "end_time": recording.start_time + length,
+            "duration_ms": recording.duration_ms,
+        }
+    if intake.conference_sid:
+        conference = seen | {"sid": intake.conference_sid, "friendly_name": None, "status": "completed"}
+    request = f"{intake.parameters_hash}:{recording.media_sha256}"
+    return Birth(
+        recording=recording,
+        call=call,
+        conference=conference,
+        idempotency_key=intake.idempotency_key,
+        request_hash=hashlib.sha256(request.encode()).hexdigest(),
+    )
