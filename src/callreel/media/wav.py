@@ -217,12 +217,12 @@ def _data_bytes(promised: int, there: int, *, is_whole: bool) -> int:
 
 
 def _means_unfinished(promised: int) -> bool:
-    """What streaming writers put for "until the end".
+    """Whether this is what writers to a pipe put for "until the end" (0 is the third such value).
 
-    ffmpeg 0xFFFFFFFF, libsndfile 0x7FFFFFFF, arecord 0x7FFFFF00, sox 0x7FFFF000, and each less the 36 bytes
-    of head some of them subtract.
+    ffmpeg 0xFFFFFFFF, arecord 0x7FFFFF00, others the largest signed number; some round it down or subtract the
+    head. Hence the last 4 KiB below each limit.
     """
-    return 0x7FFF_EF00 <= promised <= 0x8000_0000 or promised >= 0xFFFF_EF00
+    return 0x7FFF_F000 <= promised <= 0x8000_0000 or promised >= 0xFFFF_F000
 
 
 def _lying(name: bytes, promised: int, there: int) -> str:
