@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.media.wav_bytes import chunk, fmt, inspect, riff
 
 from callreel.errors import BlobAltered, RangeNotSatisfiable, RecordingIsMono
+from callreel.media.samples import BLOCK_FRAMES
 from callreel.media.wav import inspect_wav_file
 from callreel.media.wav_rendition import WavRendition, serve_wav
 from callreel.rehearsal.speech import speech
@@ -82,6 +83,13 @@ def test_any_range_equals_the_slice_of_the_whole(tmp_path, data, form, codec):
     body = whole(made)
     assert len(body) == made.size_bytes
     assert b"".join(made.chunks(start, stop)) == body[start:stop]
+
+
+@pytest.mark.parametrize("start", [0, 1, 43, 44, 45, 46, 47, 4001])
+def test_a_down_mix_from_the_middle_of_a_sample_goes_on_over_the_blocks(tmp_path, start):
+    made = rendition(tmp_path / "a.wav", speech(12, seed=7, channels=2), 1)
+    assert made.size_bytes - start > 2 * 2 * BLOCK_FRAMES
+    assert b"".join(made.chunks(start)) == whole(made)[start:]
 
 
 @pytest.mark.parametrize(("start", "stop"), [(-1, 10), (10, 9), (0, 16045), (16045, 16045)])
