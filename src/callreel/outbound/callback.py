@@ -118,14 +118,15 @@ def _prepare(
         headers["X-Twilio-Signature"] = sign(auth_token, bare, parameters)
     _, overrides = split_overrides(url)
     # encoded=True: what was signed is what is sent, not what yarl thinks it should look like.
-    return _Call(method, URL(bare, encoded=True), host.lower(), headers, body), overrides
+    return _Call(method, URL(bare, encoded=True), host, headers, body), overrides
 
 
 def _as_requested(url: str) -> tuple[str, str]:
     """The URL's host and port, and the URL as it will be requested.
 
-    That is the URL as it was stored, less its fragment. An empty path is requested, and so signed, as `/`: the
-    receiver cannot see the difference and would compute the signature with it.
+    That is the URL as it was stored, less its fragment, and spelled so that the receiver, who has only the request to
+    go by, computes the signature over the same text: scheme and host in lower case, an empty path as `/`, no
+    question mark before an empty query.
     """
     bare = url.partition("#")[0]
     if not bare.isascii() or not bare.isprintable() or " " in bare or "\\" in bare:
@@ -137,10 +138,13 @@ def _as_requested(url: str) -> tuple[str, str]:
         raise _malformed(f"The callback URL is not a URL: {why}") from why
     if not usable or "@" in parts.netloc:
         raise _malformed("The callback URL must be http(s)://host[:port][/path][?query]")
-    if not parts.path:
-        authority = len(f"{parts.scheme}://{parts.netloc}")
-        bare = f"{bare[:authority]}/{bare[authority:]}"
-    return parts.netloc, bare
+    host = parts.netloc.lower()
+    rest = bare[len(f"{parts.scheme}://{host}") :]
+    if not rest.startswith("/"):
+        rest = f"/{rest}"
+    if rest.endswith("?") and rest.count("?") == 1:
+        rest = rest[:-1]
+    return host, f"{parts.scheme}://{host}{rest}"
 
 
 def _quote(text: str) -> str:
