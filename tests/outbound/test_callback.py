@@ -7,7 +7,7 @@ import datetime
 import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -503,7 +503,7 @@ async def test_a_cancelled_send_gives_its_place_back(receiver: Receiver) -> None
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Iterator[Path]:
+def certificate(tmp_path: Path) -> Path:
     """A certificate for 127.0.0.1 that no authority has signed."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "callreel test")])
@@ -525,7 +525,7 @@ def certificate(tmp_path: Path) -> Iterator[Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + made.public_bytes(serialization.Encoding.PEM)
     )
-    yield path
+    return path
 
 
 async def test_a_certificate_nobody_vouches_for_is_a_tls_failure(certificate: Path, sender: CallbackSender) -> None:

@@ -1,4 +1,4 @@
-"""The guard connects only to addresses it checked. Real sockets on loopback; only name resolution is told what to say."""
+"""Connections go only to addresses the guard checked. Real sockets; only name resolution is told what to say."""
 
 from __future__ import annotations
 
