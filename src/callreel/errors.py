@@ -267,9 +267,11 @@ class DatabaseAway(NotNow):
 class CallbackFailed(NotNow):
     """The callback's receiver did not take the event."""
 
-    def __init__(self, message: str | None = None, *, twilio_code: int = 11200, policy: str = "all") -> None:
+    def __init__(
+        self, message: str | None = None, *, twilio_code: int = 11200, policy: str = "all", retryable: bool = True
+    ) -> None:
         super().__init__(message)
-        self.twilio_code, self.policy = twilio_code, policy
+        self.twilio_code, self.policy, self.retryable = twilio_code, policy, retryable
 
 
 class AddressBlocked(NotNow):

@@ -14,6 +14,7 @@ from callreel.model.recording import Recording
 
 EVENTS = ("in-progress", "completed", "absent", "failed")
 DEFAULT_EVENTS = ("completed",)
+DEFAULT_RETRY_POLICIES = ("ct",)  # Twilio tries again by itself only when no connection came about
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Overrides:
     read_ms: int = 15000
     total_ms: int = 15000
     retry_count: int = 1
-    retry_policies: tuple[str, ...] = ("ct",)
+    retry_policies: tuple[str, ...] = DEFAULT_RETRY_POLICIES
 
 
 _RANGES = {"ct": (100, 10000), "rt": (100, 15000), "tt": (100, 15000), "rc": (0, 5)}
@@ -38,7 +39,7 @@ def split_overrides(url: str) -> tuple[str, Overrides]:
     """
     bare, fragment = urldefrag(url)
     numbers: dict[str, int] = {}
-    policies: tuple[str, ...] = Overrides.retry_policies
+    policies: tuple[str, ...] = DEFAULT_RETRY_POLICIES
     for key, value in parse_qsl(fragment):
         if key in _RANGES and value.isascii() and value.isdigit():
             low, high = _RANGES[key]
