@@ -96,9 +96,7 @@ class Buckets:
             raise InvalidDestination("The recording is external and its settings name no bucket")
         return await self.open(recording.account_sid, recording.settings.aws_credentials_sid, destination)
 
-    async def open(
-        self, account_sid: AccountSid, credential_sid: str | None, destination: Destination
-    ) -> S3Bucket:
+    async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
         """A destination opened with one of the account's credentials. Raises `CredentialMissing`."""
         if credential_sid is None:
             raise CredentialMissing("The recording settings name no credential; set AwsCredentialsSid")

@@ -63,9 +63,7 @@ class Credentials:
         """Give a credential another name, the only thing that can be changed. Raises `NotFound`."""
         statement = (
             update(credentials)
-            .where(
-                credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
-            )
+            .where(credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind)
             .values(friendly_name=friendly_name, date_updated=now)
             .returning(credentials)
         )

@@ -74,3 +74,12 @@ async def live_subjects(connection: AsyncConnection, routes: Sequence[str]) -> s
         (list(routes),),
     )
     return {bytes(row[0]).decode() for row in rows}
+
+
+async def release_jobs(transaction: AsyncConnection, routes: Sequence[str]) -> None:
+    """Give back the jobs that a worker which died had taken. Only for queues of which no worker runs."""
+    await transaction.exec_driver_sql(
+        f"UPDATE {ENGINE.qualified.queue_table} SET status = 'queued', queue_manager_id = NULL, slot = NULL "  # noqa: S608
+        "WHERE status = 'picked' AND entrypoint = ANY($1::text[])",
+        (list(routes),),
+    )

@@ -215,9 +215,7 @@ class MoveWriter:
             await transaction.execute(upsert(calls).on_conflict_do_nothing(), met)
         if met := [birth.conference for _, birth in born if birth.conference]:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
-        await transaction.execute(
-            insert(recordings), [_row(b.recording) for _, b in born]
-        )
+        await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
         for i, birth in born:
             self._entail(None, birth.recording, after, now, reason=None)
             results[i] = birth.recording
@@ -307,8 +305,7 @@ def _row(recording: Recording) -> dict[str, Any]:
     wish = recording.callback
     row = {
         name: getattr(recording, name)
-        for name in _FACTS
-        - {"callback_url", "callback_method", "callback_events", "unfinished"}
+        for name in _FACTS - {"callback_url", "callback_method", "callback_events", "unfinished"}
     }
     row |= {
         "unfinished": recording.state in _UNFINISHED,

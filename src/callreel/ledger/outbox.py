@@ -78,9 +78,7 @@ class Outbox:
             await transaction.execute(
                 update(outbox)
                 .where(outbox.c.id == event.id, outbox.c.state == "due")
-                .values(
-                    attempts=event.attempts + 1, last_error=why[:500], next_attempt_at=at, retry_spent_s=spent_s
-                )
+                .values(attempts=event.attempts + 1, last_error=why[:500], next_attempt_at=at, retry_spent_s=spent_s)
             )
             await write_jobs(transaction, [JobRow("notify", event.recording_sid, at)], now=self._clock.now())
 

@@ -19,9 +19,14 @@ from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind
 
 _SOFT_DELETED = (State.DELETING, State.DELETED)
-_PLAIN = {
-    c.name for c in recordings.columns
-} - {"unfinished", "callback_url", "callback_method", "callback_events", "kind", "state"}
+_PLAIN = {c.name for c in recordings.columns} - {
+    "unfinished",
+    "callback_url",
+    "callback_method",
+    "callback_events",
+    "kind",
+    "state",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +84,7 @@ class Recordings:
     async def find_for_work(self, sid: RecordingSid) -> Recording | None:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
         async with self._engine.connect() as connection:
-            row = (
-                (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
-            )
+            row = (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
         return None if row is None else await self._read(row)
 
     async def list(

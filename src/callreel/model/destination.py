@@ -170,7 +170,9 @@ def _split(url: str) -> _Parts:
     except ValueError as why:
         raise InvalidDestination(f"The bucket URL is not a URL: {why}") from why
     if "@" in parts.netloc:
-        raise InvalidDestination("The bucket URL must not carry credentials; save them as a credential and name its SID")
+        raise InvalidDestination(
+            "The bucket URL must not carry credentials; save them as a credential and name its SID"
+        )
     if "?" in url or "#" in url:
         raise InvalidDestination("The bucket URL must not have a query or a fragment")
     if port == 0:

@@ -8,7 +8,7 @@ from callreel.errors import AccountNotActive, NotAuthenticated, NotFound
 from callreel.ledger.accounts import Accounts
 from callreel.model.account import Account
 from callreel.model.sid import AccountSid, is_sid
-from callreel.sealing.keyring import TokenDigest
+from callreel.sealing.tokens import TokenDigest
 
 _NOBODY = bytes(32)
 

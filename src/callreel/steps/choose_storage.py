@@ -48,9 +48,7 @@ async def _check_credential(
 ) -> None:
     destination = None
     if settings.aws_s3_url is not None:
-        destination = parse_destination(
-            settings.aws_s3_url, region=settings.aws_s3_region, private_networks=networks
-        )
+        destination = parse_destination(settings.aws_s3_url, region=settings.aws_s3_region, private_networks=networks)
     if settings.aws_storage_enabled and destination is None:
         raise SettingsIncomplete("AwsStorageEnabled needs AwsS3Url")
     if settings.aws_storage_enabled and settings.aws_credentials_sid is None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from callreel.bucket.bucket import MultipartBucket, PutOptions
+from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
 from callreel.bucket.s3 import S3Bucket
 from callreel.buckets import Buckets
 from callreel.clock import Clock
@@ -28,8 +28,6 @@ from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
 from callreel.model.patience import CONFIRM_S, Park, Patience
 from callreel.model.recording import Recording, State
 from callreel.spool.spool import Spool, SpooledBlob
-
-MULTIPART_BYTES = 8 << 20  # above it a put is cut into parts, two of which are in memory at a time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +103,7 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         storage_class=settings.storage_class,
     )
     assert recording.object_key is not None
-    if blob.size_bytes > MULTIPART_BYTES and isinstance(bucket, S3Bucket):
+    if blob.size_bytes > MULTIPART_ABOVE_BYTES and isinstance(bucket, S3Bucket):
         recording, answer = await _send_in_parts(recording, blob, bucket, options, parts)
     else:
         answer = await bucket.put(recording.object_key, blob, options)
@@ -121,9 +119,7 @@ async def _send_in_parts(
     assert recording.object_key is not None
     if recording.upload_id is not None:
         try:
-            return recording, await bucket.finish_upload(
-                recording.object_key, recording.upload_id, blob, options, resume=True
-            )
+            return recording, await bucket.resume_upload(recording.object_key, recording.upload_id, blob, options)
         except BucketStumbled as why:
             if why.code != "NoSuchUpload":
                 raise
@@ -132,7 +128,7 @@ async def _send_in_parts(
     reach("C9")
     recording = await parts.ledger.note(recording, upload_id=upload_id)
     reach("C10")
-    return recording, await bucket.finish_upload(recording.object_key, upload_id, blob, options, resume=False)
+    return recording, await bucket.finish_upload(recording.object_key, upload_id, blob, options)
 
 
 def _blob_of(recording: Recording, spool: Spool) -> SpooledBlob:

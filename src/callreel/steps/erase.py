@@ -9,9 +9,7 @@ from callreel.model.retention import Retention
 from callreel.spool.spool import Spool
 
 
-async def erase(
-    recording: Recording, *, spool: Spool, ledger: Ledger, retention: Retention, clock: Clock
-) -> Recording:
+async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention: Retention, clock: Clock) -> Recording:
     """Erase a fatally failed recording under the policy `delete`.
 
     The row says so first: a crash in between leaves a file that recovery removes, never a row that still

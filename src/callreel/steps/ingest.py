@@ -114,7 +114,9 @@ class _Silence(Exception):
         self.facts = facts
 
 
-_NOTHING = Digests(size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest())
+_NOTHING = Digests(
+    size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest()
+)
 
 
 def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:

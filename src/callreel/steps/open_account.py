@@ -7,7 +7,8 @@ from callreel.errors import InvalidFriendlyName, NotAllowed
 from callreel.ledger.accounts import Accounts
 from callreel.model.account import Account, AccountStatus, ApiKey
 from callreel.model.sid import AccountSid, mint_sid
-from callreel.sealing.keyring import Keyring, TokenDigest, mint_api_secret, mint_token
+from callreel.sealing.keyring import Keyring
+from callreel.sealing.tokens import TokenDigest, mint_api_secret, mint_token
 
 
 async def open_account(

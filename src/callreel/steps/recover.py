@@ -29,9 +29,7 @@ class Recovered:
     quarantined: list[str] = field(default_factory=list)
 
 
-async def recover(
-    *, ledger: Ledger, spool: Spool, clock: Clock, live_jobs: set[str], is_start: bool
-) -> Recovered:
+async def recover(*, ledger: Ledger, spool: Spool, clock: Clock, live_jobs: set[str], is_start: bool) -> Recovered:
     """Bring ledger, spool and queue together again. Idempotent, and safe to be killed at any point.
 
     At start nobody else works on this spool, so an UPLOADING row has lost its worker and waits again, due now.

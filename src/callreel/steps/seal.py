@@ -16,9 +16,7 @@ from callreel.sealing.twilio_format import encrypt
 from callreel.spool.spool import Digests, Spool
 
 
-async def seal(
-    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets
-) -> Recording:
+async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
     A key that is missing or does not work is final (16104, 16105); a bucket URL that can no longer be read is
@@ -28,9 +26,7 @@ async def seal(
         place = buckets.place_of(recording)
     except InvalidDestination as why:
         return await _refuse(recording, ledger, BAD_CONFIGURATION, why.message)
-    digests = Digests(
-        size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5
-    )
+    digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
@@ -65,9 +61,7 @@ async def _encrypt(
         raise PublicKeyMissing(f"The public key {key_sid} no longer exists")
     pem = keyring.open(sealed, table="credentials", row=key_sid, account=recording.account_sid).decode()
     try:
-        return await spool.write_sealed(
-            recording.sid, partial(encrypt, public_key_pem=pem, public_key_sid=key_sid)
-        )
+        return await spool.write_sealed(recording.sid, partial(encrypt, public_key_pem=pem, public_key_sid=key_sid))
     except ValueError as why:
         raise EncryptionFailed() from why
 

@@ -62,6 +62,4 @@ async def sign(recording: Recording, *, buckets: Buckets) -> str:
             raise NotFound()
     except (Final, NotNow, InvalidDestination) as why:
         raise NotFound() from why
-    return bucket.presign_get(
-        recording.object_key, expires_s=SIGNED_URL_S, response_content_type=recording.media_type
-    )
+    return bucket.presign_get(recording.object_key, expires_s=SIGNED_URL_S, response_content_type=recording.media_type)

@@ -1,0 +1,135 @@
+"""Join the parts, once, in sight: a page of constructor calls, and the order in which things open and close."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import SystemRandom
+
+from callreel.bucket.disk import DiskBucket
+from callreel.buckets import Buckets
+from callreel.clock import Clock, SystemClock
+from callreel.ledger.database import check_promises, migrate, open_engine
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.ledger.ledger import Ledger
+from callreel.model.patience import Patience
+from callreel.model.retention import Retention
+from callreel.outbound.callback import CallbackSender
+from callreel.outbound.guard import Guard, PlainHttp
+from callreel.parts import Chosen, Parts
+from callreel.sealing.keyring import Keyring
+from callreel.sealing.master_key import load_master_key
+from callreel.sealing.tokens import TokenDigest
+from callreel.settings import Settings
+from callreel.spool.spool import Spool
+
+PEPPER = "token-pepper"
+
+
+class Database:
+    """Where the ledger lies: a server of yours, or the embedded one, started here. Both methods block."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._own = None if settings.database_url else EmbeddedPostgres(settings.data_dir)
+        self._given = settings.database_url
+
+    def start(self) -> str:
+        """The URL, once the server answers. Raises `Misconfigured`."""
+        if self._own is None:
+            assert self._given is not None
+            return self._given.get_secret_value()
+        self._own.start()
+        return self._own.url()
+
+    def stop(self) -> None:
+        """Stop the embedded server if nobody else of this installation uses it."""
+        if self._own is not None:
+            self._own.stop()
+
+
+@asynccontextmanager
+async def open_parts(
+    settings: Settings, *, database_url: str, public_url: str, clock: Clock | None = None
+) -> AsyncIterator[Parts]:
+    """Open everything an installation needs, in order, and close it in reverse. Raises `Misconfigured`."""
+    clock = clock or SystemClock()
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keyring = Keyring(load_master_key(settings.data_dir, _secret(settings)))
+    engine = open_engine(database_url)
+    await check_promises(engine)
+    await migrate(engine)
+    holder: list[Parts] = []
+    ledger = Ledger(
+        engine, clock=clock, worker_id=_worker_id(), public_url=lambda: holder[0].public_url if holder else public_url
+    )
+    spool = Spool(settings.spool_dir)
+    spool.open()
+    guard = Guard(settings.networks)
+    async with guard.open_session() as calls, guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY) as uploads:
+        parts = Parts(
+            clock=clock,
+            rng=SystemRandom(),
+            ledger=ledger,
+            spool=spool,
+            buckets=Buckets(
+                ledger=ledger,
+                keyring=keyring,
+                http=uploads,
+                storage=_open_storage(settings.storage_dir),
+                clock=clock,
+                private_networks=settings.networks,
+            ),
+            keyring=keyring,
+            digest=await _token_digest(ledger, keyring),
+            guard=guard,
+            sender=CallbackSender(calls, clock),
+            chosen=_chosen(settings),
+            public_url=public_url,
+        )
+        holder.append(parts)
+        try:
+            yield parts
+        finally:
+            spool.close()
+            await ledger.close()
+
+
+def _chosen(settings: Settings) -> Chosen:
+    return Chosen(
+        max_upload_bytes=settings.max_upload_bytes,
+        delivery_concurrency=settings.delivery_concurrency,
+        accepted_grace_s=settings.accepted_grace_seconds,
+        patience=Patience(
+            window_s=settings.retry_window_seconds,
+            base_s=settings.retry_base_seconds,
+            cap_s=settings.retry_cap_seconds,
+        ),
+        retention=Retention(voice_days=settings.retention_days, video_days=settings.video_retention_days),
+        private_networks=settings.networks,
+    )
+
+
+async def _token_digest(ledger: Ledger, keyring: Keyring) -> TokenDigest:
+    """The key of token digests, made once for the installation and kept sealed."""
+    name = {"table": "installation", "row": PEPPER, "account": ""}
+    sealed = await ledger.accounts.find_installation_value(PEPPER)
+    if sealed is None:
+        sealed = await ledger.accounts.keep_installation_value(PEPPER, keyring.seal(secrets.token_bytes(32), **name))
+    return TokenDigest(keyring.open(sealed, **name))
+
+
+def _open_storage(root: Path) -> DiskBucket:
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return DiskBucket(root)
+
+
+def _secret(settings: Settings) -> str | None:
+    return settings.master_key.get_secret_value() if settings.master_key else None
+
+
+def _worker_id() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"

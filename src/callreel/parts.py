@@ -1,0 +1,48 @@
+"""The opened parts of an installation, joined once by `app` and handed to the doors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from callreel.buckets import Buckets
+from callreel.clock import Clock
+from callreel.ledger.ledger import Ledger
+from callreel.model.destination import Network
+from callreel.model.patience import Patience
+from callreel.model.retention import Retention
+from callreel.outbound.callback import CallbackSender
+from callreel.outbound.guard import Guard
+from callreel.sealing.keyring import Keyring
+from callreel.sealing.tokens import TokenDigest
+from callreel.spool.spool import Spool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The settings doors and steps need, as plain values; sizes in bytes, times in seconds."""
+
+    max_upload_bytes: int
+    delivery_concurrency: int
+    accepted_grace_s: float
+    patience: Patience
+    retention: Retention
+    private_networks: Sequence[Network]
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """Everything that is open while the service runs. `public_url` is set once the port is known."""
+
+    clock: Clock
+    rng: Random
+    ledger: Ledger
+    spool: Spool
+    buckets: Buckets
+    keyring: Keyring
+    digest: TokenDigest
+    guard: Guard
+    sender: CallbackSender
+    chosen: Chosen
+    public_url: str

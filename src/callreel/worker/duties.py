@@ -1,0 +1,60 @@
+"""The clockwork: what is done at start and every so often, job or no job."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from callreel.errors import CallreelError
+from callreel.ledger.jobs import live_subjects, release_jobs, route_of
+from callreel.parts import Parts
+from callreel.steps.purge import purge
+from callreel.steps.recover import Recovered, recover
+from callreel.worker.routes import SPOOL_STEPS
+
+log = structlog.get_logger("callreel.duties")
+
+EVERY_S = 600.0  # recovery and reconciliation run at start and every ten minutes
+
+
+async def recover_at_start(parts: Parts) -> Recovered:
+    """What a crash left behind, before the first job is taken. The spool is ours alone by now."""
+    routes = _routes(parts)
+    async with parts.ledger.engine.begin() as transaction:
+        await release_jobs(transaction, routes)
+    return await _recover(parts, is_start=True)
+
+
+async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
+    """Recover, reconcile and purge every ten minutes until told to stop."""
+    while not stopping.is_set():
+        try:
+            await asyncio.wait_for(stopping.wait(), EVERY_S)
+        except TimeoutError:
+            try:
+                await _recover(parts, is_start=False)
+                await purge(ledger=parts.ledger, clock=parts.clock)
+            except CallreelError as why:
+                log.log(why.level, "duty failed", reason=why.message)
+            except Exception:
+                log.exception("duty failed unexpectedly")
+
+
+async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
+    async with parts.ledger.engine.connect() as connection:
+        live = await live_subjects(connection, [*_routes(parts), "notify"])
+    done = await recover(ledger=parts.ledger, spool=parts.spool, clock=parts.clock, live_jobs=live, is_start=is_start)
+    if done.reminded or done.taken_back or done.discarded or done.quarantined:
+        log.info(
+            "recovered",
+            reminded=len(done.reminded),
+            taken_back=len(done.taken_back),
+            discarded=len(done.discarded),
+            quarantined=len(done.quarantined),
+        )
+    return done
+
+
+def _routes(parts: Parts) -> list[str]:
+    return [route_of(step, parts.spool.host_id) for step in SPOOL_STEPS]

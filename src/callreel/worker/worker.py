@@ -1,0 +1,87 @@
+"""The worker: takes jobs from PgQueuer and carries recordings. With `ledger/jobs.py` all that knows the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import structlog
+from pgqueuer.core.qm import QueueManager
+from pgqueuer.domain.models import Job
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.errors import CallreelError, Outrun
+from callreel.ledger.jobs import queries_over, route_of
+from callreel.model.sid import RecordingSid
+from callreel.parts import Parts
+from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
+
+log = structlog.get_logger("callreel.worker")
+
+AHEAD = 8  # jobs taken per delivery slot, so that a slot never waits for the queue
+TELLING = 16  # callbacks under way at once; their receivers never hold up a delivery
+HEARTBEAT_LIMIT = timedelta(seconds=30)  # after this a silent worker's jobs go to another
+
+
+class Worker:
+    """One process's share of the work. `run` until `stop`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._steps = steps_of(parts)
+        self._slots = asyncio.Semaphore(parts.chosen.delivery_concurrency)
+        self._telling = asyncio.Semaphore(TELLING)
+        self._manager: QueueManager | None = None
+
+    async def run(self) -> None:
+        """Take jobs until `stop` is called, then finish what is under way. Raises when the queue is lost."""
+        connection = await _connect(self._parts.ledger.engine)
+        try:
+            manager = QueueManager(queries_over(connection))
+            # The engine polls no faster than this when all it may take is taken.
+            manager.min_dequeue_poll_interval = timedelta(milliseconds=20)
+            for step in SPOOL_STEPS:
+                manager.entrypoint(route_of(step, self._parts.spool.host_id))(self._carry)
+            manager.entrypoint("notify")(self._tell)
+            self._manager = manager
+            ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
+            await manager.run(
+                batch_size=max(16, ahead // 4), max_concurrent_tasks=ahead, heartbeat_timeout=HEARTBEAT_LIMIT
+            )
+        finally:
+            self._manager = None
+            await connection.close()
+
+    def stop(self) -> None:
+        """Take no more jobs."""
+        if self._manager is not None:
+            self._manager.shutdown.set()
+
+    async def _carry(self, job: Job) -> None:
+        sid = (job.payload or b"").decode()
+        async with self._slots:
+            await self._attempt(carry(RecordingSid(sid), parts=self._parts, steps=self._steps), sid)
+
+    async def _tell(self, job: Job) -> None:
+        sid = (job.payload or b"").decode()
+        async with self._telling:
+            await self._attempt(tell(sid, parts=self._parts), sid)
+
+    async def _attempt(self, work: object, sid: str) -> None:
+        """The outer ring. What a step could not mend is written down; the reconciler finds the row again."""
+        try:
+            await work  # type: ignore[misc]
+        except Outrun:
+            log.debug("outrun", recording=sid)
+        except CallreelError as why:
+            log.log(why.level, "step failed", recording=sid, error=type(why).__name__, reason=why.message)
+        except Exception:
+            log.exception("step failed unexpectedly", recording=sid)
+
+
+async def _connect(engine: AsyncEngine) -> asyncpg.Connection:
+    """A connection of the worker's own, since LISTEN needs one that stays."""
+    _, arguments = engine.dialect.create_connect_args(engine.url)
+    wanted = {k: v for k, v in arguments.items() if k in ("host", "port", "user", "password", "database", "ssl")}
+    return await asyncpg.connect(**wanted, server_settings={"application_name": "callreel-worker", "timezone": "UTC"})
