@@ -1,0 +1,339 @@
+"""A bucket of AWS S3, or of anything that speaks its language.
+
+Permissions it needs
+- s3:PutObject on the keys, for everything a delivery does: put, begin, parts, complete.
+- s3:AbortMultipartUpload to leave no parts behind; s3:ListMultipartUploadParts only makes resuming cheaper.
+- s3:GetObject for `head`, `read` and presigned URLs; s3:DeleteObject for `delete`;
+  s3:ListBucketMultipartUploads for `list_uploads`.
+- kms:GenerateDataKey (and kms:Decrypt for multipart) on the key, when SSE-KMS is asked for.
+
+Calls it never makes: ListObjects, ListBuckets, HeadBucket, anything on ACLs, policies or versions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
+
+import aiohttp
+
+from callreel.bucket.bucket import Blob, ObjectFacts, OpenUpload, PutOptions
+from callreel.bucket.dialects import Dialect, dialect_of
+from callreel.bucket.documents import LISTING_BYTES, CompletedPart, Document, NotADocument, completion, read_document
+from callreel.bucket.multipart import HeldPart, Part, SentPart, base64_of, composite_of, send_parts
+from callreel.bucket.wire import Reply, Wire, pieces
+from callreel.clock import Clock
+from callreel.errors import (
+    BlobAltered,
+    BucketRefused,
+    BucketStumbled,
+    Final,
+    NotFound,
+    NotNow,
+    PromiseBroken,
+    RangeNotSatisfiable,
+)
+from callreel.model.credential import AccessKey
+from callreel.model.destination import Destination
+from callreel.model.evidence import Answer
+
+ABORT_S = 10.0  # what a cancelled task may still spend on leaving nothing behind
+
+_SSE = "x-amz-server-side-encryption"
+_CHECKSUM = "x-amz-checksum-sha256"
+_LISTING_DENIED = frozenset({403, 405, 501})
+_NOT_IN_A_FILENAME = re.compile(r"[^A-Za-z0-9._ -]")
+
+
+class S3Bucket:
+    """`Bucket` and `MultipartBucket` over HTTP. Cheap to make; holds no connection of its own.
+
+    `http` is given from outside: its connector decides which addresses may be called. The dialect is picked by
+    the endpoint's host unless given.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        access_key: AccessKey,
+        http: aiohttp.ClientSession,
+        *,
+        clock: Clock,
+        session_token: str | None = None,
+        dialect: Dialect | None = None,
+    ) -> None:
+        self._wire = Wire(destination, access_key, http, clock=clock, session_token=session_token)
+        self._dialect = dialect or dialect_of(destination.endpoint)
+
+    @property
+    def destination(self) -> Destination:
+        """Where requests go: as given, or in the region the bucket has named since."""
+        return self._wire.destination
+
+    # --- Bucket ------------------------------------------------------------------------------------------------------
+
+    async def put(self, key: str, blob: Blob, options: PutOptions) -> Answer:
+        body = await asyncio.to_thread(_read_unaltered, blob)
+        headers = _storing(options)
+        # The blob's MD5 was taken together with its SHA-256, which was just found to be right.
+        headers["Content-MD5"] = base64_of(bytes.fromhex(blob.md5))
+        if self._dialect.takes_checksum:
+            headers[_CHECKSUM] = base64_of(bytes.fromhex(blob.sha256))
+        reply = await self._wire.ask("PUT", key, headers=headers, body=body, payload_sha256=blob.sha256)
+        sse = reply.headers.get(_SSE)
+        return Answer(
+            etag=reply.headers.get("ETag"),
+            version_id=reply.headers.get("x-amz-version-id"),
+            request_id=reply.headers.get("x-amz-request-id"),
+            checksum_sha256=reply.headers.get(_CHECKSUM),
+            sse_algorithm=sse,
+            etag_is_md5=self._dialect.etag_is_md5 and not _hides_md5(sse),
+        )
+
+    async def head(self, key: str) -> ObjectFacts | None:
+        headers = {"x-amz-checksum-mode": "ENABLED"} if self._dialect.takes_checksum else None
+        reply = await self._wire.exchange("HEAD", key, headers=headers)
+        if reply.status == 404:
+            return None
+        if not reply.is_success:
+            raise self._wire.refusal(reply)
+        length = reply.headers.get("Content-Length", "")
+        if not length.isdecimal():
+            raise BucketStumbled("NoContentLength", "the answer does not say how long the object is", status=200)
+        return ObjectFacts(
+            size_bytes=int(length),
+            etag=reply.headers.get("ETag"),
+            checksum_sha256=reply.headers.get(_CHECKSUM),
+            sse_algorithm=reply.headers.get(_SSE),
+            version_id=reply.headers.get("x-amz-version-id"),
+            content_type=reply.headers.get("Content-Type", "application/octet-stream"),
+        )
+
+    async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        ranged = start > 0 or stop is not None
+        if stop is not None and stop <= start:
+            return
+        headers = {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"} if ranged else {}
+        try:
+            async with self._wire.stream(key, headers) as response:
+                if ranged and response.status != 206:
+                    raise BucketStumbled("RangeIgnored", "the bucket sent the whole object", status=response.status)
+                async for piece in pieces(response):
+                    yield piece
+        except BucketStumbled as error:
+            if error.status == 404 and error.code == "NoSuchKey":
+                raise NotFound("The bucket holds no object of this key") from error
+            if error.status == 416:
+                facts = await self.head(key)
+                raise RangeNotSatisfiable(facts.size_bytes if facts else 0) from error
+            raise
+
+    async def delete(self, key: str) -> None:
+        reply = await self._wire.exchange("DELETE", key)
+        if not reply.is_success:
+            _unless_gone(self._wire.refusal(reply), "NoSuchKey")
+
+    def presign_get(
+        self, key: str, *, expires_s: int, response_content_type: str | None = None, filename: str | None = None
+    ) -> str:
+        """A URL that gives the object to whoever holds it, for so many seconds (1 to 604,800, else `ValueError`).
+
+        The bucket answers with this content type, and as a download of this name, when they are given.
+        No request is made; whether the key may read shows when the URL is used.
+        """
+        query = {}
+        if response_content_type is not None:
+            query["response-content-type"] = response_content_type
+        if filename is not None:
+            query["response-content-disposition"] = f'attachment; filename="{_NOT_IN_A_FILENAME.sub("_", filename)}"'
+        return self._wire.signer.presign("GET", self.destination.url_of(key), query, expires_s=expires_s)
+
+    # --- MultipartBucket ---------------------------------------------------------------------------------------------
+
+    async def begin_upload(self, key: str, options: PutOptions) -> str:
+        headers = _storing(options)
+        if self._dialect.takes_checksum:
+            headers["x-amz-checksum-algorithm"] = "SHA256"
+        reply = await self._wire.ask("POST", key, query=[("uploads", "")], headers=headers)
+        upload_id = _document(reply, "InitiateMultipartUploadResult").text("UploadId")
+        if not upload_id:
+            raise _cut_short(reply)
+        return upload_id
+
+    async def finish_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
+        return await self._send_and_complete(key, upload_id, blob, {})
+
+    async def resume_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
+        return await self._send_and_complete(key, upload_id, blob, await self._held_parts(key, upload_id))
+
+    async def abort_upload(self, key: str, upload_id: str) -> None:
+        reply = await self._wire.exchange("DELETE", key, query=[("uploadId", upload_id)])
+        if not reply.is_success:
+            _unless_gone(self._wire.refusal(reply), "NoSuchUpload")
+
+    async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
+        after: list[tuple[str, str]] = []
+        while True:
+            query = [("uploads", ""), ("prefix", prefix), *after]
+            page = _document(
+                await self._wire.ask("GET", "", query=query, limit=LISTING_BYTES), "ListMultipartUploadsResult"
+            )
+            for upload in page.children("Upload"):
+                key, upload_id = upload.text("Key"), upload.text("UploadId")
+                if key and upload_id and key.startswith(prefix):
+                    yield OpenUpload(key, upload_id, _time(upload.text("Initiated")))
+            here = [
+                ("key-marker", page.text("NextKeyMarker") or ""),
+                ("upload-id-marker", page.text("NextUploadIdMarker") or ""),
+            ]
+            if page.text("IsTruncated") != "true" or here == after:
+                return
+            after = here
+
+    async def _send_and_complete(self, key: str, upload_id: str, blob: Blob, held: Mapping[int, HeldPart]) -> Answer:
+        try:
+            parts = await send_parts(blob, partial(self._send_part, key, upload_id, held))
+            return await self._complete(key, upload_id, parts)
+        except (asyncio.CancelledError, PromiseBroken):
+            await self._leave_nothing(key, upload_id)
+            raise
+
+    async def _send_part(self, key: str, upload_id: str, held: Mapping[int, HeldPart], part: Part) -> SentPart:
+        there = held.get(part.number)
+        if there is not None and there.holds(part):
+            return SentPart(part.number, there.etag, part.sha256, part.md5)
+        headers = {"Content-MD5": base64_of(part.md5)}
+        if self._dialect.takes_checksum:
+            headers[_CHECKSUM] = base64_of(part.sha256)
+        reply = await self._wire.ask(
+            "PUT",
+            key,
+            query=[("partNumber", str(part.number)), ("uploadId", upload_id)],
+            headers=headers,
+            body=part.body,
+            payload_sha256=part.sha256.hex(),
+        )
+        etag = reply.headers.get("ETag")
+        if not etag:
+            raise BucketStumbled("NoETag", "the part's answer has no ETag", status=reply.status)
+        return SentPart(part.number, etag, part.sha256, part.md5, reply.headers.get(_SSE))
+
+    async def _complete(self, key: str, upload_id: str, parts: list[SentPart]) -> Answer:
+        checked = self._dialect.takes_checksum
+        body = completion([CompletedPart(p.number, p.etag, base64_of(p.sha256) if checked else None) for p in parts])
+        reply = await self._wire.ask(
+            "POST",
+            key,
+            query=[("uploadId", upload_id)],
+            headers={"Content-Type": "application/xml"},
+            body=body,
+            payload_sha256=hashlib.sha256(body).hexdigest(),
+        )
+        document = _document(reply, "CompleteMultipartUploadResult")
+        sse = reply.headers.get(_SSE) or parts[-1].sse_algorithm
+        checksum = document.text("ChecksumSHA256") or reply.headers.get(_CHECKSUM)
+        composite = composite_of(parts)
+        return Answer(
+            etag=document.text("ETag") or reply.headers.get("ETag"),
+            version_id=reply.headers.get("x-amz-version-id"),
+            request_id=reply.headers.get("x-amz-request-id"),
+            checksum_sha256=checksum,
+            checksum_is_composite=document.text("ChecksumType") != "FULL_OBJECT",
+            # Some servers leave the number of parts off.
+            expected_composite=composite if checksum and "-" in checksum else composite.partition("-")[0],
+            part_md5s_match=all(p.etag_matches for p in parts),
+            sse_algorithm=sse,
+            etag_is_md5=self._dialect.part_etag_is_md5 and not _hides_md5(sse) and all(p.etag_is_an_md5 for p in parts),
+        )
+
+    async def _held_parts(self, key: str, upload_id: str) -> dict[int, HeldPart]:
+        """What ListParts says, or nothing where it may not be asked: a credential may be for writing alone."""
+        held: dict[int, HeldPart] = {}
+        marker = ""
+        while True:
+            query = [("uploadId", upload_id), *([("part-number-marker", marker)] if marker else [])]
+            try:
+                reply = await self._wire.ask("GET", key, query=query, limit=LISTING_BYTES)
+            except BucketRefused:
+                return {}  # if it refuses more than the listing, the first part will say so
+            except BucketStumbled as error:
+                if error.status in _LISTING_DENIED:
+                    return {}
+                raise
+            page = _document(reply, "ListPartsResult")
+            for part in page.children("Part"):
+                held[int(part.text("PartNumber") or 0)] = HeldPart(
+                    part.text("ETag") or "", int(part.text("Size") or -1), part.text("ChecksumSHA256")
+                )
+            following = page.text("NextPartNumberMarker") or ""
+            if page.text("IsTruncated") != "true" or following in ("", marker):
+                return held
+            marker = following
+
+    async def _leave_nothing(self, key: str, upload_id: str) -> None:
+        try:
+            async with asyncio.timeout(ABORT_S):
+                await self.abort_upload(key, upload_id)
+        except (NotNow, Final, TimeoutError):
+            pass  # the error under way matters more; the sweep aborts what is left
+
+
+def _read_unaltered(blob: Blob) -> bytes:
+    body = blob.read(0, blob.size_bytes)
+    if len(body) != blob.size_bytes or hashlib.sha256(body).hexdigest() != blob.sha256:
+        raise BlobAltered
+    return body
+
+
+def _storing(options: PutOptions) -> dict[str, str]:
+    headers = {"Content-Type": options.content_type}
+    if options.sse_algorithm:
+        headers[_SSE] = options.sse_algorithm
+    if options.sse_kms_key_id:
+        headers[f"{_SSE}-aws-kms-key-id"] = options.sse_kms_key_id
+    if options.storage_class:
+        headers["x-amz-storage-class"] = options.storage_class
+    return headers
+
+
+def _hides_md5(sse: str | None) -> bool:
+    """Objects under a customer's key have ETags that are no MD5; those under S3's own key (AES256) do."""
+    return sse is not None and sse.startswith("aws:kms")
+
+
+def _document(reply: Reply, name: str) -> Document:
+    """The answer's document of this name. A success without it was cut short: not one to believe."""
+    try:
+        document = read_document(reply.body, limit=LISTING_BYTES)
+    except NotADocument as why:
+        raise _cut_short(reply) from why
+    if document.name != name:
+        raise _cut_short(reply)
+    return document
+
+
+def _cut_short(reply: Reply) -> BucketStumbled:
+    return BucketStumbled(
+        "AnswerCutShort",
+        "a success without its document",
+        status=reply.status,
+        request_id=reply.headers.get("x-amz-request-id"),
+    )
+
+
+def _unless_gone(error: Exception, code: str) -> None:
+    if not (isinstance(error, BucketStumbled) and error.code == code):
+        raise error
+
+
+def _time(text: str | None) -> datetime:
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError as why:
+        # Whether the sweep may abort an upload hangs on its age, so no age is guessed.
+        raise BucketStumbled("AnswerUnreadable", f"{text!r:.40} is not a time") from why
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

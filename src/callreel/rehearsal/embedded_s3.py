@@ -1,0 +1,242 @@
+"""A small S3 of our own, for the demo and the tests: real signatures, real multipart, real refusals, on a directory.
+
+It is no evidence that callreel works with anybody else's S3; for that there is a real one in the tests.
+
+    python -m callreel.rehearsal.embedded_s3 --root DIR --port N --bucket B --key-id K --secret S
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import secrets
+import signal
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import parse_qsl, unquote
+
+from aiohttp import web
+
+from callreel.clock import Clock, SystemClock
+from callreel.rehearsal.s3_cors import answer_headers
+from callreel.rehearsal.s3_faults import Fault, Faults, Moment
+from callreel.rehearsal.s3_operations import OPERATIONS, WRITING, Asked, operation_of
+from callreel.rehearsal.s3_shelf import S3Shelf
+from callreel.rehearsal.s3_signature import SignedRequest, verify
+from callreel.rehearsal.s3_words import S3Refusal
+
+SEEN = 10_000  # how many operations are remembered for tests to ask about
+
+_SERVED_BY_PATH = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[.*\]|localhost)(:\d+)?")
+_ETAG = re.compile(rb"<ETag>[^<]*</ETag>")
+_WRONG_ETAG = '"00000000000000000000000000000000"'
+
+
+class EmbeddedS3:
+    """The server, as a context: `async with EmbeddedS3(root) as s3`. Loopback only.
+
+    `port` 0 takes a free one. `echoes_checksums=False` makes it a server that keeps no SHA-256 checksums, as most
+    do. `fsync` is off: it is a stand-in, and the demo should be quick.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        port: int = 0,
+        *,
+        region: str = "us-east-1",
+        echoes_checksums: bool = True,
+        fsync: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        self._shelf, self._port, self._region = S3Shelf(root, fsync=fsync), port, region
+        self._echoes_checksums, self._clock = echoes_checksums, clock or SystemClock()
+        self._secrets: dict[str, str] = {}
+        self._may: dict[str, Literal["write", "manage"]] = {}
+        self.faults = Faults()
+        self.seen: deque[str] = deque(maxlen=SEEN)
+        """The operations that came, in order, whatever became of them."""
+        self.connections_seen: deque[int] = deque(maxlen=SEEN)
+        """The client port each of them came from."""
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.faults.clear()
+        await self._runner.cleanup()
+        self._shelf.close()
+
+    def add_user(self, key_id: str, secret: str, *, may: Literal["write", "manage"] = "manage") -> None:
+        """Accept this access key: for put and multipart only, or for everything."""
+        self._secrets[key_id], self._may[key_id] = secret, may
+
+    def remove_user(self, key_id: str) -> None:
+        """Forget the access key, as when it is deleted at the provider."""
+        self._secrets.pop(key_id, None)
+
+    def create_bucket(self, name: str) -> None:
+        """Make a bucket; one that is there stays as it is."""
+        self._shelf.create(name)
+
+    def versions(self, bucket: str, key: str) -> list[str]:
+        """The SHA-256 (hex) of every content the key has had, in order; the same bytes sent again add none."""
+        return list(self._shelf.bucket(bucket).history.get(key, []))
+
+    def keys(self, bucket: str) -> list[str]:
+        """The keys that hold an object now, in order."""
+        return sorted(self._shelf.bucket(bucket).current)
+
+    def open_uploads(self, bucket: str) -> list[str]:
+        """The keys of multipart uploads neither completed nor aborted."""
+        return sorted(upload.key for upload in self._shelf.bucket(bucket).uploads.values())
+
+    # --- One request -------------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = secrets.token_hex(8).upper()
+        bucket, key = self._place_of(request)
+        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True))
+        operation = operation_of(request.method, key, query)
+        self.seen.append(operation or request.method)
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        self.connections_seen.append(peer[1] if peer else 0)
+        cors = self._cors_headers(request, bucket)
+        fault = self.faults.take(operation)
+        try:
+            if fault is not None and fault.moment is Moment.INSTEAD:
+                answer = await self._misbehave(request, fault)
+                if answer is not None:
+                    return answer
+            if request.method == "OPTIONS":
+                return self._preflight(cors)
+            asked = self._asked(request, bucket, key, query, cors or {})
+            response = await self._authorised(asked, operation)
+        except S3Refusal as no:
+            response = _refused(request, no, request_id)
+        if fault is not None and fault.moment is Moment.AFTERWARDS:
+            _spoil(request, response, fault)
+        if not response.prepared:
+            response.headers["x-amz-request-id"] = request_id
+            response.headers.update(cors or {})
+        return response
+
+    def _asked(
+        self, request: web.BaseRequest, bucket: str, key: str, query: Mapping[str, str], cors: Mapping[str, str]
+    ) -> Asked:
+        return Asked(request, self._shelf, bucket, key, query, self._clock, self._region, self._echoes_checksums, cors)
+
+    async def _authorised(self, asked: Asked, operation: str) -> web.StreamResponse:
+        request = asked.request
+        signed = SignedRequest(request.method, request.headers.get("Host", ""), request.raw_path, request.headers)
+        key_id = verify(signed, secrets=self._secrets, region=self._region, now=self._clock.now())
+        if not operation or not asked.bucket_name:
+            raise S3Refusal(501, "NotImplemented", "This operation is not implemented.")
+        if operation != "CreateBucket":
+            self._shelf.bucket(asked.bucket_name)
+        if self._may[key_id] != "manage" and operation not in WRITING:
+            raise S3Refusal(403, "AccessDenied", "Access Denied")
+        return await OPERATIONS[operation](asked)
+
+    def _place_of(self, request: web.BaseRequest) -> tuple[str, str]:
+        """Bucket and key, from the host in virtual-host style, else from the path."""
+        path = unquote(request.raw_path.partition("?")[0]).removeprefix("/")
+        host = request.headers.get("Host", "")
+        label = host.partition(".")[0]
+        if not _SERVED_BY_PATH.fullmatch(host) and self._shelf.has(label):
+            return label, path
+        bucket, _, key = path.partition("/")
+        return bucket, key
+
+    def _cors_headers(self, request: web.BaseRequest, bucket: str) -> dict[str, str] | None:
+        if "Origin" not in request.headers or not self._shelf.has(bucket):
+            return None
+        method = request.headers.get("Access-Control-Request-Method", request.method)
+        wanted = request.headers.get("Access-Control-Request-Headers", "")
+        headers = [h.strip().lower() for h in wanted.split(",") if h.strip()]
+        return answer_headers(self._shelf.bucket(bucket).cors, request.headers["Origin"], method, headers)
+
+    def _preflight(self, cors: Mapping[str, str] | None) -> web.StreamResponse:
+        if cors is None:
+            raise S3Refusal(403, "AccessForbidden", "CORSResponse: This CORS request is not allowed.")
+        return web.Response(headers=cors)
+
+    async def _misbehave(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse | None:
+        """The answer a fault gives instead of the right one; None when the right one may follow after all."""
+        if fault.kind == "refuse":
+            answer = _refused(request, S3Refusal(fault.status, fault.code), "FAULT")
+            if fault.retry_after_s is not None:
+                answer.headers["Retry-After"] = str(fault.retry_after_s)
+            return answer
+        if fault.kind == "html_403":
+            return web.Response(status=403, text="<html><body>Forbidden<hr></body></html>", content_type="text/html")
+        if fault.kind == "ok_with_error":
+            return web.Response(body=S3Refusal(200, "InternalError").document("FAULT"), content_type="application/xml")
+        if fault.kind == "stall":
+            await self.faults.hold()
+            return None
+        _break_connection(request)
+        return web.Response()
+
+
+def _refused(request: web.BaseRequest, no: S3Refusal, request_id: str) -> web.Response:
+    body = b"" if request.method == "HEAD" else no.document(request_id)
+    return web.Response(status=no.status, body=body, content_type="application/xml")
+
+
+def _spoil(request: web.BaseRequest, response: web.StreamResponse, fault: Fault) -> None:
+    if fault.kind == "wrong_etag":
+        response.headers["ETag"] = _WRONG_ETAG
+        if isinstance(response, web.Response) and isinstance(response.body, bytes):
+            response.body = _ETAG.sub(f"<ETag>{_WRONG_ETAG}</ETag>".encode(), response.body)
+        return
+    if fault.kind == "truncated_answer" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 200 OK\r\nETag: ")
+        request.transport.close()
+        return
+    _break_connection(request)
+
+
+def _break_connection(request: web.BaseRequest) -> None:
+    if isinstance(request.transport, asyncio.Transport):
+        request.transport.abort()
+
+
+# --- As a process of its own -----------------------------------------------------------------------------------------
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with EmbeddedS3(options.root, options.port, region=options.region) as s3:
+        s3.create_bucket(options.bucket)
+        s3.add_user(options.key_id, options.secret)
+        print(f"listening on {s3.url}", flush=True)
+        await stop.wait()
+
+
+def main() -> None:
+    """Serve one bucket to one access key until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m callreel.rehearsal.embedded_s3", description=main.__doc__)
+    parser.add_argument("--root", type=Path, required=True, help="directory the buckets lie in")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--bucket", required=True)
+    parser.add_argument("--key-id", required=True)
+    parser.add_argument("--secret", required=True)
+    parser.add_argument("--region", default="us-east-1")
+    asyncio.run(_serve(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
