@@ -266,7 +266,7 @@ def _guarded_update(columns: tuple[str, ...]) -> Update:
     unknown = set(columns) - _FACTS
     if unknown:
         raise AssertionError(f"recordings have no {unknown}")
-    fixed = [
+    fixed: list[tuple[str, Column[Any]]] = [
         ("sids", Column("sid", Text)),
         ("accounts", Column("account_sid", Text)),
         ("states", Column("state", Text)),
@@ -276,7 +276,9 @@ def _guarded_update(columns: tuple[str, ...]) -> Update:
         ("unfinished_flags", Column("unfinished", Boolean)),
         ("moments", Column("moment", DateTime(timezone=True))),
     ]
-    chosen = [(f"new_{name}", Column(f"new_{name}", recordings.c[name].type)) for name in columns]
+    chosen: list[tuple[str, Column[Any]]] = [
+        (f"new_{name}", Column(f"new_{name}", recordings.c[name].type)) for name in columns
+    ]
     given = (
         func.unnest(*[bindparam(name, type_=ARRAY(column.type)) for name, column in fixed + chosen])
         .table_valued(*[column for _, column in fixed + chosen], name="given")

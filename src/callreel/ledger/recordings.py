@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import RowMapping, Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import NotFound
@@ -156,11 +156,11 @@ class Recordings:
 
     async def count_by_state(self) -> dict[str, int]:
         """How many unfinished recordings there are in each state, over all accounts. For metrics."""
-        query = select(recordings.c.state, func.count()).where(recordings.c.unfinished).group_by(recordings.c.state)
+        query = select(recordings.c.state, func.count().label("count")).where(recordings.c.unfinished).group_by(recordings.c.state)
         async with self._engine.connect() as connection:
-            return {state: count for state, count in (await connection.execute(query)).all()}
+            return {row.state: row.count for row in await connection.execute(query)}
 
-    async def _read(self, row: Mapping[str, Any]) -> Recording:
+    async def _read(self, row: RowMapping) -> Recording:
         values = {name: row[name] for name in _PLAIN}
         wish = None
         if row["callback_url"]:

@@ -102,33 +102,33 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         sse_kms_key_id=settings.sse_kms_key_id,
         storage_class=settings.storage_class,
     )
-    assert recording.object_key is not None
+    key = recording.object_key
+    assert key is not None
     if blob.size_bytes > MULTIPART_ABOVE_BYTES and isinstance(bucket, S3Bucket):
-        recording, answer = await _send_in_parts(recording, blob, bucket, options, parts)
+        recording, answer = await _send_in_parts(recording, key, blob, bucket, options, parts)
     else:
-        answer = await bucket.put(recording.object_key, blob, options)
+        answer = await bucket.put(key, blob, options)
     reach("C11")
     asked = settings.sse_algorithm if recording.is_external else None
     return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked)
 
 
 async def _send_in_parts(
-    recording: Recording, blob: SpooledBlob, bucket: MultipartBucket, options: PutOptions, parts: Delivering
+    recording: Recording, key: str, blob: SpooledBlob, bucket: MultipartBucket, options: PutOptions, parts: Delivering
 ) -> tuple[Recording, Answer]:
     """The upload id is committed before the first part, so that a crash leaves an upload we can find again."""
-    assert recording.object_key is not None
     if recording.upload_id is not None:
         try:
-            return recording, await bucket.resume_upload(recording.object_key, recording.upload_id, blob, options)
+            return recording, await bucket.resume_upload(key, recording.upload_id, blob, options)
         except BucketStumbled as why:
             if why.code != "NoSuchUpload":
                 raise
             recording = await parts.ledger.note(recording, upload_id=None)
-    upload_id = await bucket.begin_upload(recording.object_key, options)
+    upload_id = await bucket.begin_upload(key, options)
     reach("C9")
     recording = await parts.ledger.note(recording, upload_id=upload_id)
     reach("C10")
-    return recording, await bucket.finish_upload(recording.object_key, upload_id, blob, options)
+    return recording, await bucket.finish_upload(key, upload_id, blob, options)
 
 
 def _blob_of(recording: Recording, spool: Spool) -> SpooledBlob:

@@ -1,0 +1,103 @@
+"""What every test may ask for: a real PostgreSQL with a database of its own, a clock that stands still, opened parts."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from callreel.app import open_parts
+from callreel.clock import SetClock
+from callreel.ledger.database import migrate, open_engine
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.model.account import Account
+from callreel.parts import Parts
+from callreel.settings import Settings, load_settings
+from callreel.steps.open_account import open_account
+
+TEMPLATE = "callreel"
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> Iterator[None]:
+    """The suite's settings are its own: whatever CALLREEL_ or AWS_ variables the shell has are put aside."""
+    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("CALLREEL_", "AWS_"))}
+    yield
+    os.environ.update(kept)
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """One embedded server for each test process, with a migrated database to copy from."""
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("pg"))
+    server.start()
+
+    async def prepare() -> None:
+        engine = open_engine(server.url(TEMPLATE))
+        await migrate(engine)
+        await engine.dispose()
+
+    asyncio.run(prepare())
+    yield server
+    server.stop()
+
+
+def psql(server: EmbeddedPostgres, statement: str, database: str = "postgres") -> str:
+    """Run one statement as the server's owner."""
+    done = subprocess.run(
+        [server.bin / "psql", "-XAtq", "-h", server.socket_dir, "-U", "callreel", "-d", database, "-c", statement],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A fresh database, dropped afterwards."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    psql(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+    yield postgres.url(name)
+    psql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """The defaults, with loopback allowed, since that is where every stand-in listens."""
+    return load_settings(data_dir=tmp_path / "data", allowed_private_networks="127.0.0.0/8,::1/128")
+
+
+@pytest.fixture
+async def parts(settings: Settings, database_url: str, clock: SetClock) -> AsyncIterator[Parts]:
+    """Every part of an installation, opened as `serve` opens it, on a clock that stands still."""
+    async with open_parts(
+        settings, database_url=database_url, public_url="http://callreel.test", clock=clock
+    ) as opened:
+        opened.rng = Random(7)
+        yield opened
+
+
+@pytest.fixture
+async def account(parts: Parts) -> tuple[Account, str]:
+    """A main account and its auth token."""
+    return await open_account(
+        "Acme",
+        parent=None,
+        accounts=parts.ledger.accounts,
+        keyring=parts.keyring,
+        digest=parts.digest,
+        clock=parts.clock,
+    )
