@@ -54,6 +54,7 @@ class EmbeddedPostgres:
         self._cluster = self._home / "cluster"
         self._log = self._home / "postgres.log"
         self._users: IO[bytes] | None = None
+        self._child: subprocess.Popen[bytes] | None = None
         self._socket_dir = _socket_dir(self._home)
         self._bin = _binaries()
 
@@ -148,7 +149,7 @@ class EmbeddedPostgres:
     def _launch(self) -> None:
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
         with self._log.open("ab") as log:
-            child = subprocess.Popen(  # noqa: S603
+            self._child = child = subprocess.Popen(  # noqa: S603
                 [
                     *_as_server_user(),
                     self._bin / "postgres",
@@ -198,15 +199,9 @@ class EmbeddedPostgres:
             return
         deadline = time.monotonic() + STOP_LIMIT_S
         while (self._cluster / "postmaster.pid").exists() and time.monotonic() < deadline:
-            self._reap(pid)
             time.sleep(0.02)
-        self._reap(pid)
-
-    def _reap(self, pid: int) -> None:
-        try:
-            os.waitpid(pid, os.WNOHANG)
-        except ChildProcessError:
-            pass  # started by another process of the installation
+        if self._child is not None and self._child.pid == pid:
+            self._child.wait(STOP_LIMIT_S)
 
     def _pid(self) -> int | None:
         try:
