@@ -352,9 +352,9 @@ async def test_an_allowed_address_beside_a_forbidden_one_is_not_connected_to_eit
 
 
 async def test_a_packed_answer_arrives_packed(receiver: Receiver) -> None:
-    async with Guard(LOOPBACK).open_session() as session:
-        async with session.get(f"http://127.0.0.1:{receiver.port}/packed") as answer:
-            assert await answer.read() == PACKED
+    url = f"http://127.0.0.1:{receiver.port}/packed"
+    async with Guard(LOOPBACK).open_session() as session, session.get(url) as answer:
+        assert await answer.read() == PACKED
 
 
 async def test_a_name_is_resolved_once_for_each_connection(receiver: Receiver) -> None:
