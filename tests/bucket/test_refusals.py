@@ -8,9 +8,12 @@ from callreel.bucket.documents import LISTING_BYTES, NotADocument, read_document
 from callreel.bucket.refusals import FATAL_CODES, refusal, translate_transport_error
 from callreel.errors import AddressBlocked, BucketRefused, BucketStumbled, BucketUnreachable
 
-RETRIED = """SlowDown InternalError ServiceUnavailable RequestTimeout OperationAborted BadDigest
-XAmzContentSHA256Mismatch IncompleteBody RequestTimeTooSkewed ExpiredToken NoSuchUpload NoSuchKey NotImplemented
-KMS.ThrottlingException InvalidArgument MalformedXML MissingContentLength SomethingNobodyKnows""".split()
+RETRIED = [
+    *("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "BadDigest"),
+    *("XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeTooSkewed", "ExpiredToken", "NoSuchUpload"),
+    *("NoSuchKey", "NotImplemented", "KMS.ThrottlingException", "InvalidArgument", "MalformedXML"),
+    *("MissingContentLength", "SomethingNobodyKnows"),
+]
 
 
 def error_document(code: str, message: str = "why", extra: str = "") -> bytes:
