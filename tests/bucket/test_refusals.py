@@ -115,4 +115,8 @@ def test_a_broken_connection_is_unreachable(error: BaseException) -> None:
 
 
 def test_a_blocked_address_stays_a_blocked_address() -> None:
-    assert isinstance(translate_transport_error(AddressBlocked()), AddressBlocked)
+    wrapped = OSError("cannot connect")
+    wrapped.__cause__ = AddressBlocked("10.0.0.1 is not allowed")
+    error = translate_transport_error(wrapped)
+    assert isinstance(error, AddressBlocked)
+    assert error.message == "10.0.0.1 is not allowed"
