@@ -211,6 +211,33 @@ async def test_an_answer_longer_than_its_bound_is_not_read_to_the_end(http: aioh
     assert caught.value.code == "Http403"
 
 
+async def test_a_server_that_stops_reading_is_left(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("callreel.bucket.wire.IDLE_S", 0.1)
+    left = asyncio.Event()
+
+    async def deaf(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()
+        await left.wait()
+        writer.transport.abort()
+
+    server = await asyncio.start_server(deaf, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    with pytest.raises(BucketUnreachable, match="in time"):
+        await S3Bucket(destination_at(url), MANAGER, http, clock=SystemClock()).put("RE1", some_blob(64 << 20), WAV)
+    left.set()
+    server.close()
+    await server.wait_closed()
+
+
+async def test_a_refusal_is_heard_while_a_large_body_is_under_way(s3: EmbeddedS3, bucket: S3Bucket) -> None:
+    s3.faults.next(faults.refuse("AccessDenied", 403))
+    with pytest.raises(BucketRefused) as caught:
+        await bucket.put("RE1", some_blob(16 << 20), WAV)
+    assert caught.value.code == "AccessDenied"
+
+
 async def test_a_session_token_is_signed_and_sent(make_bucket: MakeBucket) -> None:
     bucket = make_bucket(session_token="token-1")
     await bucket.put("calls/RE1", some_blob(), WAV)
