@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-import asyncpg
 import structlog
 from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import CallreelError, Outrun
-from callreel.ledger.jobs import queries_over, route_of
+from callreel.ledger.jobs import open_queue, route_of
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
@@ -36,9 +34,8 @@ class Worker:
 
     async def run(self) -> None:
         """Take jobs until `stop` is called, then finish what is under way. Raises when the queue is lost."""
-        connection = await _connect(self._parts.ledger.engine)
-        try:
-            manager = QueueManager(queries_over(connection))
+        async with open_queue(self._parts.ledger.engine) as queue:
+            manager = QueueManager(queue)
             # The engine polls no faster than this when all it may take is taken.
             manager.min_dequeue_poll_interval = timedelta(milliseconds=20)
             for step in SPOOL_STEPS:
@@ -46,12 +43,12 @@ class Worker:
             manager.entrypoint("notify")(self._tell)
             self._manager = manager
             ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
-            await manager.run(
-                batch_size=max(16, ahead // 4), max_concurrent_tasks=ahead, heartbeat_timeout=HEARTBEAT_LIMIT
-            )
-        finally:
-            self._manager = None
-            await connection.close()
+            try:
+                await manager.run(
+                    batch_size=max(16, ahead // 4), max_concurrent_tasks=ahead, heartbeat_timeout=HEARTBEAT_LIMIT
+                )
+            finally:
+                self._manager = None
 
     def stop(self) -> None:
         """Take no more jobs."""
@@ -78,10 +75,3 @@ class Worker:
             log.log(why.level, "step failed", recording=sid, error=type(why).__name__, reason=why.message)
         except Exception:
             log.exception("step failed unexpectedly", recording=sid)
-
-
-async def _connect(engine: AsyncEngine) -> asyncpg.Connection:
-    """A connection of the worker's own, since LISTEN needs one that stays."""
-    _, arguments = engine.dialect.create_connect_args(engine.url)
-    wanted = {k: v for k, v in arguments.items() if k in ("host", "port", "user", "password", "database", "ssl")}
-    return await asyncpg.connect(**wanted, server_settings={"application_name": "callreel-worker", "timezone": "UTC"})
