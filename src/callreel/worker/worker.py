@@ -31,6 +31,7 @@ class Worker:
         self._slots = asyncio.Semaphore(parts.chosen.delivery_concurrency)
         self._telling = asyncio.Semaphore(TELLING)
         self._manager: QueueManager | None = None
+        self._stopped = False
 
     async def run(self) -> None:
         """Take jobs until `stop` is called, then finish what is under way. Raises when the queue is lost."""
@@ -43,6 +44,8 @@ class Worker:
             manager.entrypoint("notify")(self._tell)
             self._manager = manager
             ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
+            if self._stopped:  # while the queue was being opened
+                manager.shutdown.set()
             try:
                 await manager.run(
                     batch_size=max(16, ahead // 4), max_concurrent_tasks=ahead, heartbeat_timeout=HEARTBEAT_LIMIT
@@ -52,6 +55,7 @@ class Worker:
 
     def stop(self) -> None:
         """Take no more jobs."""
+        self._stopped = True
         if self._manager is not None:
             self._manager.shutdown.set()
 
