@@ -30,6 +30,9 @@ class OwedEvent:
     attempts: int
     retry_spent_s: float
     next_attempt_at: datetime | None
+    date_created: datetime
+    date_sent: datetime | None
+    last_error: str | None
 
 
 class Outbox:
@@ -104,6 +107,9 @@ class Outbox:
                 attempts=row["attempts"],
                 retry_spent_s=row["retry_spent_s"],
                 next_attempt_at=row["next_attempt_at"],
+                date_created=row["date_created"],
+                date_sent=row["date_sent"],
+                last_error=row["last_error"],
             )
             for row in rows
         ]
