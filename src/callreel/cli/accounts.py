@@ -15,9 +15,8 @@ from callreel.model.sid import AccountSid
 from callreel.parts import Parts
 from callreel.steps import open_account
 
-
-app = typer.Typer(help="Accounts, their tokens and their API keys.", no_args_is_help=True)
-keys = typer.Typer(help="API keys of an account.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Accounts, their tokens and their API keys.", no_args_is_help=True)
+keys = typer.Typer(add_completion=False, help="API keys of an account.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
 
 Sid = Annotated[str, typer.Argument(metavar="AC…", help="The account's SID.")]
@@ -31,6 +30,7 @@ def create(
     parent: Annotated[str | None, typer.Option(metavar="AC…", help="Make it a subaccount of this one.")] = None,
 ) -> None:
     """Open an account. Its auth token is shown this once."""
+
     async def work(parts: Parts) -> dict[str, str]:
         owner = await parts.ledger.accounts.fetch(AccountSid(parent)) if parent else None
         account, token = await open_account.open_account(
@@ -50,6 +50,7 @@ def create(
 @command(app, "accounts list", example="callreel accounts list --json")
 def list_accounts(asked: Asked) -> None:
     """List every account, oldest first."""
+
     async def work(parts: Parts) -> list[dict[str, str]]:
         return [
             {
@@ -88,6 +89,7 @@ def close(asked: Asked, sid: Sid) -> None:
 @command(app, "accounts rotate-token", example="callreel accounts rotate-token AC…")
 def rotate_token(asked: Asked, sid: Sid) -> None:
     """Replace an account's auth token. The old one stops working at once; the new one is shown this once."""
+
     async def work(parts: Parts) -> dict[str, str]:
         account, token = await open_account.rotate_token(
             AccountSid(sid),
@@ -105,6 +107,7 @@ def rotate_token(asked: Asked, sid: Sid) -> None:
 @command(keys, "accounts keys create", example='callreel accounts keys create AC… --friendly-name "dialer"')
 def create_key(asked: Asked, sid: Sid, friendly_name: Name = "") -> None:
     """Give an account an API key. Its secret is shown this once."""
+
     async def work(parts: Parts) -> dict[str, str]:
         account = await parts.ledger.accounts.fetch(AccountSid(sid))
         key, secret = await open_account.issue_key(
@@ -119,6 +122,7 @@ def create_key(asked: Asked, sid: Sid, friendly_name: Name = "") -> None:
 @command(keys, "accounts keys list", example="callreel accounts keys list AC…")
 def list_keys(asked: Asked, sid: Sid) -> None:
     """List an account's API keys, newest first."""
+
     async def work(parts: Parts) -> list[ApiKey]:
         account = await parts.ledger.accounts.fetch(AccountSid(sid))
         found: list[ApiKey] = []
@@ -148,6 +152,7 @@ def revoke_key(
     asked: Asked, sid: Sid, key_sid: Annotated[str, typer.Argument(metavar="SK…", help="The key's SID.")]
 ) -> None:
     """Remove an API key. It stops working at once."""
+
     async def work(parts: Parts) -> None:
         try:
             await parts.ledger.accounts.revoke_key(AccountSid(sid), key_sid)

@@ -11,7 +11,7 @@ from callreel.errors import CallreelError
 from callreel.parts import Parts
 from callreel.settings import load_settings, origins
 
-app = typer.Typer(help="Show the effective settings, or try them.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Show the effective settings, or try them.", no_args_is_help=True)
 
 
 @command(app, "config show", example="callreel config show --json")
@@ -26,7 +26,7 @@ def show(asked: Asked) -> None:
 
 @command(app, "config check", example="callreel config check")
 def check(asked: Asked) -> None:
-    """Open what `serve` would open: settings, data directory, master key, database, spool. Stops at the first failure."""
+    """Open what `serve` would open: settings, data directory, key, database, spool. The first failure ends it."""
     try:
         settings = load_settings(**asked.flags)
         with_parts(settings, _try)

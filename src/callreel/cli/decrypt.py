@@ -15,7 +15,7 @@ from callreel.cli.asked import Asked, command
 from callreel.errors import InvalidParameter
 from callreel.sealing import twilio_format
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @command(
@@ -44,9 +44,7 @@ def decrypt(
     with recording.open("rb") as source, _appearing(output) as target:
         twilio_format.decrypt(source, target, private_key.read_bytes(), opening, passphrase=passphrase)
         size = target.tell()
-    asked.answer(
-        {"output": str(output), "bytes": size, "verified": True}, f"{output}: {size} bytes, the tag is right."
-    )
+    asked.answer({"output": str(output), "bytes": size, "verified": True}, f"{output}: {size} bytes, the tag is right.")
 
 
 def _details(path: Path) -> Mapping[str, str]:

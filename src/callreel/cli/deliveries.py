@@ -18,7 +18,11 @@ from callreel.parts import Parts
 from callreel.steps import restart as restarting
 from callreel.web.answers import delivery_json
 
-app = typer.Typer(help="What has not reached its bucket, and the restart of what was given up.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False,
+    help="What has not reached its bucket, and the restart of what was given up.",
+    no_args_is_help=True,
+)
 
 HELD = "held"
 STATES = (*sorted(UNFINISHED), HELD)

@@ -18,7 +18,7 @@ from callreel.bucket.policy import (
 from callreel.cli.asked import Asked, command
 from callreel.errors import InvalidDestination
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 
 @command(app, "iam-policy", example="callreel iam-policy --bucket my-bucket --prefix calls --for manage")

@@ -34,6 +34,7 @@ class ByName(TyperGroup):
 
     def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
         name, _, rest = super().resolve_command(ctx, args)
+        assert name is not None
         module = importlib.import_module(f"callreel.cli.{name.replace('-', '_')}")
         loaded = built(module.app)
         loaded.name = name
@@ -47,6 +48,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text is there in half the time
 )
 
 

@@ -23,7 +23,7 @@ from callreel.steps.open_account import open_account
 from callreel.web.listener import make_web
 from callreel.worker.shift import work
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 
 Role = Literal["all", "api", "worker"]
 FIRST_ACCOUNT = "Main account"

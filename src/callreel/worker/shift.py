@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from callreel.errors import CallreelError
 from callreel.parts import Parts
 from callreel.worker.duties import keep_watch, recover_at_start
 from callreel.worker.worker import Worker
@@ -68,8 +69,8 @@ async def _mend(mend: Callable[[], Awaitable[None]], stopping: asyncio.Event) ->
         return
     try:
         await mend()
-    except Exception as why:
-        log.error("the database could not be brought back", error=type(why).__name__, reason=str(why))
+    except CallreelError as why:
+        log.log(why.level, "the database could not be brought back", reason=why.message)
 
 
 async def _wait(stopping: asyncio.Event, seconds: float) -> None:
