@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Set
 from datetime import UTC, datetime
 from functools import partial
 
@@ -45,6 +45,7 @@ ABORT_S = 10.0  # what a cancelled task may still spend on leaving nothing behin
 
 _SSE = "x-amz-server-side-encryption"
 _CHECKSUM = "x-amz-checksum-sha256"
+_UPLOAD_GONE = frozenset({"NoSuchUpload", "NoSuchKey"})  # Ceph has the second for ListParts
 _LISTING_DENIED = frozenset({403, 405, 501})
 _NOT_IN_A_FILENAME = re.compile(r"[^A-Za-z0-9._ -]")
 
@@ -135,7 +136,7 @@ class S3Bucket:
     async def delete(self, key: str) -> None:
         reply = await self._wire.exchange("DELETE", key)
         if not reply.is_success:
-            _unless_gone(self._wire.refusal(reply), "NoSuchKey")
+            _unless_gone(self._wire.refusal(reply), {"NoSuchKey"})
 
     def presign_get(
         self, key: str, *, expires_s: int, response_content_type: str | None = None, filename: str | None = None
@@ -165,15 +166,19 @@ class S3Bucket:
         return upload_id
 
     async def finish_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
-        return await self._send_and_complete(key, upload_id, blob, {})
+        return await self._send_and_complete(key, upload_id, blob, held={})
 
     async def resume_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
-        return await self._send_and_complete(key, upload_id, blob, await self._held_parts(key, upload_id))
+        try:
+            held = await self._held_parts(key, upload_id)
+        except BucketStumbled as error:
+            raise _as_gone(error) from error.__cause__
+        return await self._send_and_complete(key, upload_id, blob, held)
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
         reply = await self._wire.exchange("DELETE", key, query=[("uploadId", upload_id)])
         if not reply.is_success:
-            _unless_gone(self._wire.refusal(reply), "NoSuchUpload")
+            _unless_gone(self._wire.refusal(reply), _UPLOAD_GONE)
 
     async def list_uploads(self, prefix: str) -> AsyncIterator[OpenUpload]:
         after: list[tuple[str, str]] = []
@@ -201,6 +206,8 @@ class S3Bucket:
         except (asyncio.CancelledError, PromiseBroken):
             await self._leave_nothing(key, upload_id)
             raise
+        except BucketStumbled as error:
+            raise _as_gone(error) from error.__cause__
 
     async def _send_part(self, key: str, upload_id: str, held: Mapping[int, HeldPart], part: Part) -> SentPart:
         there = held.get(part.number)
@@ -264,7 +271,7 @@ class S3Bucket:
                 if error.status in _LISTING_DENIED:
                     return {}
                 raise
-            page = _document(reply, "ListPartsResult")
+            page = _document(reply, "ListPartsResult", "ListPartsResponse")  # moto has the second
             for part in page.children("Part"):
                 held[int(part.text("PartNumber") or 0)] = HeldPart(
                     part.text("ETag") or "", int(part.text("Size") or -1), part.text("ChecksumSHA256")
@@ -305,13 +312,13 @@ def _hides_md5(sse: str | None) -> bool:
     return sse is not None and sse.startswith("aws:kms")
 
 
-def _document(reply: Reply, name: str) -> Document:
-    """The answer's document of this name. A success without it was cut short: not one to believe."""
+def _document(reply: Reply, *names: str) -> Document:
+    """The answer's document of one of these names. A success without it was cut short: not one to believe."""
     try:
         document = read_document(reply.body, limit=LISTING_BYTES)
     except NotADocument as why:
         raise _cut_short(reply) from why
-    if document.name != name:
+    if document.name not in names:
         raise _cut_short(reply)
     return document
 
@@ -325,9 +332,16 @@ def _cut_short(reply: Reply) -> BucketStumbled:
     )
 
 
-def _unless_gone(error: Exception, code: str) -> None:
-    if not (isinstance(error, BucketStumbled) and error.code == code):
+def _unless_gone(error: Exception, codes: Set[str]) -> None:
+    if not (isinstance(error, BucketStumbled) and error.code in codes):
         raise error
+
+
+def _as_gone(error: BucketStumbled) -> BucketStumbled:
+    """The same error, under the one name for an upload that is gone."""
+    if error.code not in _UPLOAD_GONE:
+        return error
+    return BucketStumbled("NoSuchUpload", error.message, status=error.status, request_id=error.request_id)
 
 
 def _time(text: str | None) -> datetime:

@@ -465,39 +465,11 @@ _ON_BUCKETS = {
     ("HEAD", ""): "HeadBucket",
     ("DELETE", "cors"): "DeleteBucketCors",
 }
+# Some of what S3 has beyond this: answered with 501, not taken for a plain get or put.
 _SUBRESOURCES = frozenset(
-    [
-        "acl",
-        "accelerate",
-        "attributes",
-        "cors",
-        "delete",
-        "encryption",
-        "inventory",
-        "legal-hold",
-        "lifecycle",
-        "location",
-        "logging",
-        "metrics",
-        "notification",
-        "object-lock",
-        "ownershipControls",
-        "policy",
-        "policyStatus",
-        "publicAccessBlock",
-        "replication",
-        "requestPayment",
-        "restore",
-        "retention",
-        "select",
-        "tagging",
-        "torrent",
-        "uploadId",
-        "uploads",
-        "versioning",
-        "versions",
-        "website",
-    ]
+    {"acl", "attributes", "cors", "delete", "encryption", "legal-hold", "lifecycle", "location", "object-lock"}
+    | {"policy", "publicAccessBlock", "replication", "restore", "retention", "select", "tagging", "uploadId"}
+    | {"uploads", "versioning", "versions", "website"}
 )
 
 

@@ -1,0 +1,114 @@
+"""The promises against moto with authentication on: it lacks what Ceph has, and has what Ceph lacks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import aiohttp
+import boto3
+import pytest
+
+from callreel.bucket.bucket import PutOptions
+from callreel.bucket.s3 import S3Bucket
+from callreel.clock import SystemClock
+from callreel.errors import BucketRefused
+from callreel.model.credential import AccessKey
+from callreel.model.evidence import weigh
+from tests.bucket.blobs import WAV, some_blob
+from tests.bucket.conftest import destination_at
+from tests.bucket.promises import BucketPromises, MultipartPromises
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("moto") is None, reason="moto is not installed: pip install 'moto[server,s3]'"
+)
+
+SETTING_UP = 3  # the requests that need no signature: user, policy, access key
+ALLOW_ALL = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+
+
+class Moto:
+    def __init__(self, url: str, key: AccessKey) -> None:
+        self.url, self.key = url, key
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            aws_access_key_id=key.key_id,
+            aws_secret_access_key=key.secret,
+            region_name="us-east-1",
+        )
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Moto]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env={k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        | {"INITIAL_NO_AUTH_ACTION_COUNT": str(SETTING_UP)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port, server)
+        yield Moto(f"http://127.0.0.1:{port}", _create_user(f"http://127.0.0.1:{port}"))
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("moto did not come up")
+
+
+def _create_user(url: str) -> AccessKey:
+    iam = boto3.client(
+        "iam", endpoint_url=url, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
+    )
+    iam.create_user(UserName="tester")
+    iam.put_user_policy(UserName="tester", PolicyName="all", PolicyDocument=json.dumps(ALLOW_ALL))
+    made = iam.create_access_key(UserName="tester")["AccessKey"]
+    return AccessKey(made["AccessKeyId"], made["SecretAccessKey"])
+
+
+_count = iter(range(1_000_000))
+
+
+@pytest.fixture
+def bucket(moto: Moto, http: aiohttp.ClientSession) -> S3Bucket:
+    name = f"recordings-{next(_count)}"
+    moto.client.create_bucket(Bucket=name)
+    return S3Bucket(destination_at(moto.url, name), moto.key, http, clock=SystemClock())
+
+
+class TestMoto(BucketPromises, MultipartPromises):
+    pass
+
+
+async def test_encryption_asked_for_is_confirmed(bucket: S3Bucket) -> None:
+    blob = some_blob()
+    options = PutOptions(content_type="audio/x-wav", sse_algorithm="AES256", storage_class="STANDARD_IA")
+    answer = await bucket.put("calls/RE1", blob, options)
+    weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked="AES256")
+
+
+async def test_a_wrong_secret_is_refused(moto: Moto, bucket: S3Bucket, http: aiohttp.ClientSession) -> None:
+    wrong = S3Bucket(bucket.destination, AccessKey(moto.key.key_id, "x" * 40), http, clock=SystemClock())
+    with pytest.raises(BucketRefused) as caught:
+        await wrong.put("calls/RE1", some_blob(), WAV)
+    assert caught.value.code == "SignatureDoesNotMatch"
