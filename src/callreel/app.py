@@ -13,6 +13,7 @@ from random import SystemRandom
 from callreel.bucket.disk import DiskBucket
 from callreel.buckets import Buckets
 from callreel.clock import Clock, SystemClock
+from callreel.errors import Misconfigured, SealBroken
 from callreel.ledger.database import check_promises, migrate, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.ledger.ledger import Ledger
@@ -21,6 +22,7 @@ from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard, PlainHttp
 from callreel.parts import Chosen, Parts
+from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import load_master_key
 from callreel.sealing.tokens import TokenDigest
@@ -28,6 +30,7 @@ from callreel.settings import Settings
 from callreel.spool.spool import Spool
 
 PEPPER = "token-pepper"
+INDEX_KEY = "blind-index-key"
 
 
 class Database:
@@ -84,7 +87,8 @@ async def open_parts(
                 private_networks=settings.networks,
             ),
             keyring=keyring,
-            digest=await _token_digest(ledger, keyring),
+            digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
+            index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
             guard=guard,
             sender=CallbackSender(calls, clock),
             chosen=_chosen(settings),
@@ -113,13 +117,22 @@ def _chosen(settings: Settings) -> Chosen:
     )
 
 
-async def _token_digest(ledger: Ledger, keyring: Keyring) -> TokenDigest:
-    """The key of token digests, made once for the installation and kept sealed."""
-    name = {"table": "installation", "row": PEPPER, "account": ""}
-    sealed = await ledger.accounts.find_installation_value(PEPPER)
+async def _installation_secret(name: str, ledger: Ledger, keyring: Keyring) -> bytes:
+    """32 random bytes of the installation, made once and kept sealed.
+
+    Raises `Misconfigured` when the master key is not the one they were sealed under.
+    """
+    bound = {"table": "installation", "row": name, "account": ""}
+    sealed = await ledger.accounts.find_installation_value(name)
     if sealed is None:
-        sealed = await ledger.accounts.keep_installation_value(PEPPER, keyring.seal(secrets.token_bytes(32), **name))
-    return TokenDigest(keyring.open(sealed, **name))
+        sealed = await ledger.accounts.keep_installation_value(name, keyring.seal(secrets.token_bytes(32), **bound))
+    try:
+        return keyring.open(sealed, **bound)
+    except SealBroken as why:
+        raise Misconfigured(
+            "The master key is not the one this database was sealed under. Put the old master.key back into the data "
+            "directory, or set CALLREEL_MASTER_KEY to it; without it the stored secrets cannot be read."
+        ) from why
 
 
 def _open_storage(root: Path) -> DiskBucket:

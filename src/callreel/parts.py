@@ -14,6 +14,7 @@ from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard
+from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
@@ -42,6 +43,7 @@ class Parts:
     buckets: Buckets
     keyring: Keyring
     digest: TokenDigest
+    index: BlindIndex
     guard: Guard
     sender: CallbackSender
     chosen: Chosen

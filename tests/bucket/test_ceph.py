@@ -78,6 +78,15 @@ async def test_a_key_that_may_not_write_is_refused(
     assert caught.value.code == code
 
 
+async def test_a_refusal_is_heard_while_a_large_body_is_under_way(
+    bucket: S3Bucket, http: aiohttp.ClientSession
+) -> None:
+    stranger = S3Bucket(bucket.destination, ceph.STRANGER, http, clock=SystemClock())
+    with pytest.raises(BucketRefused) as caught:
+        await stranger.put("calls/RE1", some_blob(16 << 20), WAV)
+    assert caught.value.code == "AccessDenied"
+
+
 async def test_a_missing_bucket_is_refused(gateway: ceph.Ceph, http: aiohttp.ClientSession) -> None:
     nowhere = S3Bucket(destination_at(gateway.url, "no-such-bucket"), ceph.OWNER, http, clock=SystemClock())
     with pytest.raises(BucketRefused) as caught:

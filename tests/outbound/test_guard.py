@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import ipaddress
 import socket
 from collections.abc import AsyncIterator
@@ -218,6 +219,9 @@ def test_every_address_python_does_not_call_global_is_forbidden() -> None:
 # --- At connect time: real connections -------------------------------------------------------------------------------
 
 
+PACKED = gzip.compress(b"0" * 100_000)
+
+
 class Names(AbstractResolver):
     """A name server that gives a list of addresses for each question, in turn; the last answer stays."""
 
@@ -255,6 +259,8 @@ class Receiver:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)
+        if request.path == "/packed":
+            return web.Response(body=PACKED, headers={"Content-Encoding": "gzip"})
         if request.path == "/redirect":
             return web.Response(status=302, headers={"Location": "http://169.254.169.254/"})
         return web.Response(text="hello", headers={"Set-Cookie": "a=b"})
@@ -334,6 +340,21 @@ async def test_one_forbidden_address_among_several_blocks_the_name(answers: list
         with pytest.raises(AddressBlocked):
             await ask(session, f"http://hook.example:{receiver.port}/")
     assert receiver.connections == 0
+
+
+async def test_an_allowed_address_beside_a_forbidden_one_is_not_connected_to_either(receiver: Receiver) -> None:
+    guard = Guard((ipaddress.ip_network("127.0.0.1/32"),))
+    for answers in (["127.0.0.1", "127.0.0.2"], ["127.0.0.2", "127.0.0.1"]):
+        async with guard.open_session(resolver=Names(answers)) as session:
+            with pytest.raises(AddressBlocked):
+                await ask(session, f"http://hook.example:{receiver.port}/")
+    assert receiver.connections == 0
+
+
+async def test_a_packed_answer_arrives_packed(receiver: Receiver) -> None:
+    url = f"http://127.0.0.1:{receiver.port}/packed"
+    async with Guard(LOOPBACK).open_session() as session, session.get(url) as answer:
+        assert await answer.read() == PACKED
 
 
 async def test_a_name_is_resolved_once_for_each_connection(receiver: Receiver) -> None:

@@ -144,7 +144,7 @@ for _name in [name for name in PRIVATE if name != "pkcs1-encrypted"]:
 PRIVATE |= {
     "one-line": PKCS8.replace("\n", " "),
     "literal-newlines": PKCS8.replace("\n", "\\n"),
-    "newlines-removed": PKCS8.replace("\n", "X.509"),
+    "newlines-removed": PKCS8.replace("\n", ""),
     "crlf": PKCS8.replace("\n", "\r\n"),
     "lower-case-label": PKCS8.replace("PRIVATE KEY", "private key"),
     "mangled-label": PKCS8.replace("-----BEGIN PRIVATE KEY-----", "-- BEGIN  PRIVATE\nKEY --"),

@@ -130,14 +130,18 @@ class Wire:
         try:
             async with self._request(method, key, query, headers, sending, payload_sha256, allowed) as response:
                 reply = await _reply(response, limit)
-                if sending is not None and response.status >= 400:
+                if response.status >= 400:
                     # What is left of the body would be read as the next request; and one gateway answered
                     # 405 to whatever came on a connection after a 400.
-                    sending.hang_up()
                     response.close()
+                    _hang_up(sending)
                 return reply
         except TRANSPORT_ERRORS as error:
+            _hang_up(sending)
             raise translate_transport_error(error) from error
+        except asyncio.CancelledError:
+            _hang_up(sending)
+            raise
 
     @asynccontextmanager
     async def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
@@ -170,7 +174,8 @@ class Wire:
         allowed: aiohttp.ClientTimeout,
     ) -> aiohttp.client._RequestContextManager:
         url = self.destination.url_of(key) + query_string(query)
-        signed = self.signer.headers(method, url, headers, payload_sha256=payload_sha256)
+        sent = {"Host": self.destination.host, **headers}
+        signed = self.signer.headers(method, url, sent, payload_sha256=payload_sha256)
         signed["Accept-Encoding"] = "identity"  # unsigned: a proxy in front of one provider rewrites it
         return self._http.request(
             method,
@@ -231,9 +236,12 @@ class _Body(aiohttp.Payload):
         self._transport: asyncio.Transport | None = None
 
     def hang_up(self) -> None:
-        """Close the connection the bytes were sent on, so that no other request gets it."""
+        """Drop the connection the bytes were sent on, and the bytes not sent yet; no other request gets it.
+
+        Closing it would wait for a peer that may have stopped reading.
+        """
         if self._transport is not None:
-            self._transport.close()
+            self._transport.abort()
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self._value.decode(encoding, errors)
@@ -248,6 +256,11 @@ class _Body(aiohttp.Payload):
         for start in range(0, len(view), WRITE_BYTES):
             async with asyncio.timeout(IDLE_S):
                 await writer.write(view[start : start + WRITE_BYTES])
+
+
+def _hang_up(sending: _Body | None) -> None:
+    if sending is not None:
+        sending.hang_up()
 
 
 async def _reply(response: aiohttp.ClientResponse, limit: int) -> Reply:

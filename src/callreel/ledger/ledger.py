@@ -14,6 +14,7 @@ from callreel.clock import Clock
 from callreel.errors import DatabaseAway, Outrun
 from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
+from callreel.ledger.calls import Calls
 from callreel.ledger.credentials import Credentials
 from callreel.ledger.group_commit import GroupCommit, database_is_away
 from callreel.ledger.jobs import JobRow, write_jobs
@@ -42,6 +43,7 @@ class Ledger:
         self.credentials = Credentials(engine)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
+        self.calls = Calls(engine)
         writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
         self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
 

@@ -156,9 +156,13 @@ class Recordings:
 
     async def count_by_state(self) -> dict[str, int]:
         """How many unfinished recordings there are in each state, over all accounts. For metrics."""
-        query = select(recordings.c.state, func.count().label("count")).where(recordings.c.unfinished).group_by(recordings.c.state)
+        query = (
+            select(recordings.c.state, func.count().label("total"))
+            .where(recordings.c.unfinished)
+            .group_by(recordings.c.state)
+        )
         async with self._engine.connect() as connection:
-            return {row.state: row.count for row in await connection.execute(query)}
+            return {row.state: row.total for row in await connection.execute(query)}
 
     async def _read(self, row: RowMapping) -> Recording:
         values = {name: row[name] for name in _PLAIN}

@@ -104,8 +104,9 @@ calls = Table(
     metadata,
     Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
     Column("sid", Text, primary_key=True),
-    Column("from_number", Text),
-    Column("to_number", Text),
+    Column("parties_sealed", LargeBinary),
+    Column("from_mark", LargeBinary),
+    Column("to_mark", LargeBinary),
     Column("direction", Text),
     Column("campaign", Text),
     Column("status", Text, nullable=False),
@@ -115,6 +116,8 @@ calls = Table(
     _moment("date_created"),
     _moment("date_updated"),
     Index(None, "account_sid", "date_created", "sid"),
+    Index(None, "account_sid", "from_mark", "date_created", "sid", postgresql_where=text("from_mark IS NOT NULL")),
+    Index(None, "account_sid", "to_mark", "date_created", "sid", postgresql_where=text("to_mark IS NOT NULL")),
 )
 
 conferences = Table(
@@ -122,7 +125,8 @@ conferences = Table(
     metadata,
     Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
     Column("sid", Text, primary_key=True),
-    Column("friendly_name", Text),
+    Column("name_sealed", LargeBinary),
+    Column("name_mark", LargeBinary),
     Column("status", Text, nullable=False),
     _moment("date_created"),
     _moment("date_updated"),

@@ -64,7 +64,9 @@ class EmbeddedS3:
         self.url = ""
 
     async def __aenter__(self) -> Self:
-        self._runner = web.ServerRunner(web.Server(self._handle, access_log=None))
+        # The rest of a refused body is read for a second, so that the refusal is heard; then it is cut off.
+        server = web.Server(self._handle, access_log=None, lingering_time=1.0)
+        self._runner = web.ServerRunner(server, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, backlog=1024)
         await site.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
@@ -18,6 +19,8 @@ from callreel.model.delivery_failure import TOO_SHORT
 from callreel.model.intake import Intake
 from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
+from callreel.sealing.blind_index import BlindIndex
+from callreel.sealing.keyring import Keyring
 from callreel.spool.spool import Digests, Spool
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
@@ -31,6 +34,8 @@ async def ingest(
     limit_bytes: int,
     spool: Spool,
     ledger: Ledger,
+    keyring: Keyring,
+    index: BlindIndex,
     clock: Clock,
 ) -> Recording:
     """Receive, check and keep one recording.
@@ -84,7 +89,7 @@ async def ingest(
         callback=intake.callback,
         error_code=TOO_SHORT if state is State.ABSENT else None,
     )
-    born = await ledger.bear(_birth(recording, intake, now))
+    born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
     reach("C5")
     if isinstance(born, AlreadyBorn):
         await spool.release(sid)
@@ -126,15 +131,14 @@ def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:
     return facts
 
 
-def _birth(recording: Recording, intake: Intake, now: datetime) -> Birth:
+def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyring, index: BlindIndex) -> Birth:
     seen: dict[str, Any] = {"account_sid": intake.account_sid, "date_created": now, "date_updated": now}
     call = conference = None
     if intake.call_sid:
         length = timedelta(milliseconds=recording.duration_ms)
         call = seen | {
             "sid": intake.call_sid,
-            "from_number": intake.from_number,
-            "to_number": intake.to_number,
+            **_parties(intake, keyring, index),
             "direction": intake.direction,
             "campaign": intake.campaign,
             "status": "completed",
@@ -143,7 +147,12 @@ def _birth(recording: Recording, intake: Intake, now: datetime) -> Birth:
             "duration_ms": recording.duration_ms,
         }
     if intake.conference_sid:
-        conference = seen | {"sid": intake.conference_sid, "friendly_name": None, "status": "completed"}
+        conference = seen | {
+            "sid": intake.conference_sid,
+            "name_sealed": None,
+            "name_mark": None,
+            "status": "completed",
+        }
     request = f"{intake.parameters_hash}:{recording.media_sha256}"
     return Birth(
         recording=recording,
@@ -152,3 +161,17 @@ def _birth(recording: Recording, intake: Intake, now: datetime) -> Birth:
         idempotency_key=intake.idempotency_key,
         request_hash=hashlib.sha256(request.encode()).hexdigest(),
     )
+
+
+def _parties(intake: Intake, keyring: Keyring, index: BlindIndex) -> dict[str, bytes | None]:
+    """Who called whom: sealed, with marks for exact search."""
+    given = {"from": intake.from_number, "to": intake.to_number}
+    numbers = {end: number for end, number in given.items() if number is not None}
+    sealed = None
+    if numbers:
+        assert intake.call_sid is not None
+        sealed = keyring.seal(
+            json.dumps(numbers).encode(), table="calls", row=intake.call_sid, account=intake.account_sid
+        )
+    marks = {end: index.mark(number, account=intake.account_sid, column=end) for end, number in numbers.items()}
+    return {"parties_sealed": sealed, "from_mark": marks.get("from"), "to_mark": marks.get("to")}

@@ -126,8 +126,9 @@ def upgrade() -> None:
         "calls",
         sa.Column("account_sid", sa.Text(), nullable=False),
         sa.Column("sid", sa.Text(), nullable=False),
-        sa.Column("from_number", sa.Text(), nullable=True),
-        sa.Column("to_number", sa.Text(), nullable=True),
+        sa.Column("parties_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("from_mark", sa.LargeBinary(), nullable=True),
+        sa.Column("to_mark", sa.LargeBinary(), nullable=True),
         sa.Column("direction", sa.Text(), nullable=True),
         sa.Column("campaign", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
@@ -142,11 +143,26 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_calls_account_sid_date_created_sid"), "calls", ["account_sid", "date_created", "sid"], unique=False
     )
+    op.create_index(
+        op.f("ix_calls_account_sid_from_mark_date_created_sid"),
+        "calls",
+        ["account_sid", "from_mark", "date_created", "sid"],
+        unique=False,
+        postgresql_where=sa.text("from_mark IS NOT NULL"),
+    )
+    op.create_index(
+        op.f("ix_calls_account_sid_to_mark_date_created_sid"),
+        "calls",
+        ["account_sid", "to_mark", "date_created", "sid"],
+        unique=False,
+        postgresql_where=sa.text("to_mark IS NOT NULL"),
+    )
     op.create_table(
         "conferences",
         sa.Column("account_sid", sa.Text(), nullable=False),
         sa.Column("sid", sa.Text(), nullable=False),
-        sa.Column("friendly_name", sa.Text(), nullable=True),
+        sa.Column("name_sealed", sa.LargeBinary(), nullable=True),
+        sa.Column("name_mark", sa.LargeBinary(), nullable=True),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("date_created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("date_updated", sa.DateTime(timezone=True), nullable=False),

@@ -1,0 +1,167 @@
+"""Call logs and conferences. Numbers and names come sealed and leave sealed; exact search goes by blind marks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.errors import NotFound
+from callreel.ledger.paging import Page, Place, at_place, make_page
+from callreel.ledger.tables import calls, conferences
+from callreel.model.sid import AccountSid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRow:
+    """A call log as it is stored."""
+
+    sid: str
+    account_sid: AccountSid
+    parties_sealed: bytes | None
+    from_mark: bytes | None
+    to_mark: bytes | None
+    direction: str | None
+    campaign: str | None
+    status: str
+    start_time: datetime
+    end_time: datetime | None
+    duration_ms: int | None
+    date_created: datetime
+    date_updated: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceRow:
+    """A conference as it is stored."""
+
+    sid: str
+    account_sid: AccountSid
+    name_sealed: bytes | None
+    name_mark: bytes | None
+    status: str
+    date_created: datetime
+    date_updated: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A stretch of time: from the first moment, up to and not including the second. None is open."""
+
+    start: datetime | None = None
+    stop: datetime | None = None
+
+    def holds_for(self, column: ColumnElement[datetime]) -> Sequence[ColumnElement[bool]]:
+        """The conditions that a column lies in it."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.start is not None:
+            conditions.append(column >= self.start)
+        if self.stop is not None:
+            conditions.append(column < self.stop)
+        return conditions
+
+
+ALWAYS = Span()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFilter:
+    """Which call logs of an account a list shows. Numbers are given as blind marks."""
+
+    from_mark: bytes | None = None
+    to_mark: bytes | None = None
+    status: str | None = None
+    campaign: str | None = None
+    started: Span = ALWAYS
+    ended: Span = ALWAYS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConferenceFilter:
+    """Which conferences of an account a list shows. A name is given as a blind mark."""
+
+    name_mark: bytes | None = None
+    status: str | None = None
+    created: Span = ALWAYS
+    updated: Span = ALWAYS
+
+
+class Calls:
+    """The call logs and conferences of all accounts, one account at a time."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def fetch(self, account_sid: AccountSid, sid: str) -> CallRow:
+        """One call log of an account. Raises `NotFound`."""
+        query = select(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise NotFound()
+        return _call(row)
+
+    async def list(
+        self, account_sid: AccountSid, wanted: CallFilter, *, place: Place | None, size: int
+    ) -> Page[CallRow]:
+        """One page of an account's call logs, newest first."""
+        c = calls.c
+        conditions: list[ColumnElement[bool]] = [c.account_sid == account_sid]
+        for column, value in (
+            (c.from_mark, wanted.from_mark),
+            (c.to_mark, wanted.to_mark),
+            (c.status, wanted.status),
+            (c.campaign, wanted.campaign),
+        ):
+            if value is not None:
+                conditions.append(column == value)
+        conditions += wanted.started.holds_for(c.start_time)
+        conditions += wanted.ended.holds_for(c.end_time)
+        query = at_place(select(calls).where(and_(*conditions)), c.date_created, c.sid, place=place, size=size)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return make_page([_call(row) for row in rows], place=place, size=size)
+
+    async def remove(self, account_sid: AccountSid, sid: str) -> None:
+        """Delete a call log; its recordings stay. Raises `NotFound`."""
+        statement = delete(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        async with self._engine.begin() as transaction:
+            if not (await transaction.execute(statement)).rowcount:
+                raise NotFound()
+
+    async def fetch_conference(self, account_sid: AccountSid, sid: str) -> ConferenceRow:
+        """One conference of an account. Raises `NotFound`."""
+        query = select(conferences).where(conferences.c.account_sid == account_sid, conferences.c.sid == sid)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise NotFound()
+        return _conference(row)
+
+    async def list_conferences(
+        self, account_sid: AccountSid, wanted: ConferenceFilter, *, place: Place | None, size: int
+    ) -> Page[ConferenceRow]:
+        """One page of an account's conferences, newest first."""
+        c = conferences.c
+        conditions: list[ColumnElement[bool]] = [c.account_sid == account_sid]
+        if wanted.name_mark is not None:
+            conditions.append(c.name_mark == wanted.name_mark)
+        if wanted.status is not None:
+            conditions.append(c.status == wanted.status)
+        conditions += wanted.created.holds_for(c.date_created)
+        conditions += wanted.updated.holds_for(c.date_updated)
+        query = at_place(select(conferences).where(and_(*conditions)), c.date_created, c.sid, place=place, size=size)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return make_page([_conference(row) for row in rows], place=place, size=size)
+
+
+def _call(row: RowMapping) -> CallRow:
+    return CallRow(**row)
+
+
+def _conference(row: RowMapping) -> ConferenceRow:
+    return ConferenceRow(**row)
