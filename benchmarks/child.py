@@ -127,7 +127,10 @@ class Account:
     def tell(self) -> None:
         """Print it for the parent. The peak of resident memory is the process's, from its start."""
         spent = Measured(time.perf_counter() - self._began, _cpu_s() - self._cpu_began, peak_rss_bytes())
-        print(json.dumps({"wall_s": spent.wall_s, "cpu_s": spent.cpu_s, "peak_rss_bytes": spent.peak_rss_bytes}), flush=True)
+        print(
+            json.dumps({"wall_s": spent.wall_s, "cpu_s": spent.cpu_s, "peak_rss_bytes": spent.peak_rss_bytes}),
+            flush=True,
+        )
 
 
 def peak_rss_bytes(pid: int | str = "self") -> int:

@@ -8,7 +8,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from benchmarks.child import Measured
-from benchmarks.contenders import Contender, Delivery, Field, bare_uploader, boto3_threads, callreel, s5cmd, s5cmd_as_many
+from benchmarks.contenders import (
+    Contender,
+    Delivery,
+    Field,
+    bare_uploader,
+    boto3_threads,
+    callreel,
+    s5cmd,
+    s5cmd_as_many,
+)
 from benchmarks.recordings import Files
 from callreel.bucket.s3 import S3Bucket
 from callreel.clock import SystemClock

@@ -79,6 +79,8 @@ class Installation:
                     limit_bytes=self.parts.chosen.max_upload_bytes,
                     spool=self.parts.spool,
                     ledger=self.parts.ledger,
+                    keyring=self.parts.keyring,
+                    index=self.parts.index,
                     clock=self.parts.clock,
                 )
                 return recording.sid

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
@@ -28,6 +29,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         ledger=p.ledger,
         spool=p.spool,
         buckets=p.buckets,
+        traffic=Traffic(p.chosen.delivery_concurrency),
         patience=p.chosen.patience,
         clock=p.clock,
         rng=p.rng,
