@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
@@ -60,7 +59,7 @@ async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> R
     found = await parts.ledger.recordings.find_for_work(sid)
     if found is None:
         return None
-    recording = replace(found, carried=True)
+    recording = found.changed(carried=True)
     while True:
         job = next_job(recording.state, settings=recording.settings, next_attempt_at=recording.next_attempt_at)
         if job is None or (job.at is not None and job.at > parts.clock.now()):
