@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, RowMapping, Select, Text, and_, any_, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, tombstones
@@ -59,6 +60,7 @@ class Recordings:
 
     def __init__(self, engine: AsyncEngine, settings: SettingsBook) -> None:
         self._engine, self._settings = engine, settings
+        self._for_work: GroupRead[str, RowMapping] = GroupRead(engine, _rows_by_sid)
 
     async def find(self, account_sid: AccountSid, sid: RecordingSid) -> Recording | None:
         """The recording in whatever state, or None when this account has none of that SID."""
@@ -83,8 +85,7 @@ class Recordings:
 
     async def find_for_work(self, sid: RecordingSid) -> Recording | None:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
+        row = await self._for_work.find(sid)
         return None if row is None else await self._read(row)
 
     async def list(
@@ -178,6 +179,15 @@ class Recordings:
             settings=await self._settings.version(row["settings_id"]),
             **values,
         )
+
+
+async def _rows_by_sid(connection: AsyncConnection, sids: Sequence[str]) -> dict[str, RowMapping]:
+    rows = await connection.execute(_BY_SID, {"sids": sids})
+    return {row["sid"]: row for row in rows.mappings()}
+
+
+# One parameter for any number of SIDs, so that it is one statement to compile and to plan.
+_BY_SID = select(recordings).where(recordings.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
 
 
 def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
 from callreel.bucket.s3 import S3Bucket
+from callreel.bucket.traffic import Traffic
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.errors import (
@@ -37,6 +38,7 @@ class Delivering:
     ledger: Ledger
     spool: Spool
     buckets: Buckets
+    traffic: Traffic
     patience: Patience
     clock: Clock
     rng: Random
@@ -64,7 +66,9 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
     )
     began = parts.clock.monotonic()
     try:
-        recording, evidence = await _send(recording, parts)
+        async with parts.traffic.room_for(recording.blob_size_bytes or 0):
+            began = parts.clock.monotonic()
+            recording, evidence = await _send(recording, parts)
     except (BucketRefused, Final, InvalidDestination) as why:
         return await _after_a_refusal(recording, why, parts, took_s=parts.clock.monotonic() - began)
     except PromiseBroken as why:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
@@ -28,6 +28,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         ledger=p.ledger,
         spool=p.spool,
         buckets=p.buckets,
+        traffic=Traffic(p.chosen.delivery_concurrency),
         patience=p.chosen.patience,
         clock=p.clock,
         rng=p.rng,
@@ -58,7 +59,7 @@ async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> R
     found = await parts.ledger.recordings.find_for_work(sid)
     if found is None:
         return None
-    recording = replace(found, carried=True)
+    recording = found.changed(carried=True)
     while True:
         job = next_job(recording.state, settings=recording.settings, next_attempt_at=recording.next_attempt_at)
         if job is None or (job.at is not None and job.at > parts.clock.now()):

@@ -28,7 +28,6 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._steps = steps_of(parts)
-        self._slots = asyncio.Semaphore(parts.chosen.delivery_concurrency)
         self._telling = asyncio.Semaphore(TELLING)
         self._manager: QueueManager | None = None
         self._stopped = False
@@ -61,8 +60,7 @@ class Worker:
 
     async def _carry(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
-        async with self._slots:
-            await self._attempt(carry(RecordingSid(sid), parts=self._parts, steps=self._steps), sid)
+        await self._attempt(carry(RecordingSid(sid), parts=self._parts, steps=self._steps), sid)
 
     async def _tell(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
