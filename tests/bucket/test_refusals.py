@@ -8,9 +8,12 @@ from callreel.bucket.documents import LISTING_BYTES, NotADocument, read_document
 from callreel.bucket.refusals import FATAL_CODES, refusal, translate_transport_error
 from callreel.errors import AddressBlocked, BucketRefused, BucketStumbled, BucketUnreachable
 
-RETRIED = """SlowDown InternalError ServiceUnavailable RequestTimeout OperationAborted BadDigest
-XAmzContentSHA256Mismatch IncompleteBody RequestTimeTooSkewed ExpiredToken NoSuchUpload NoSuchKey NotImplemented
-KMS.ThrottlingException InvalidArgument MalformedXML MissingContentLength SomethingNobodyKnows""".split()
+RETRIED = [
+    *("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted", "BadDigest"),
+    *("XAmzContentSHA256Mismatch", "IncompleteBody", "RequestTimeTooSkewed", "ExpiredToken", "NoSuchUpload"),
+    *("NoSuchKey", "NotImplemented", "KMS.ThrottlingException", "InvalidArgument", "MalformedXML"),
+    *("MissingContentLength", "SomethingNobodyKnows"),
+]
 
 
 def error_document(code: str, message: str = "why", extra: str = "") -> bytes:
@@ -112,4 +115,8 @@ def test_a_broken_connection_is_unreachable(error: BaseException) -> None:
 
 
 def test_a_blocked_address_stays_a_blocked_address() -> None:
-    assert isinstance(translate_transport_error(AddressBlocked()), AddressBlocked)
+    wrapped = OSError("cannot connect")
+    wrapped.__cause__ = AddressBlocked("10.0.0.1 is not allowed")
+    error = translate_transport_error(wrapped)
+    assert isinstance(error, AddressBlocked)
+    assert error.message == "10.0.0.1 is not allowed"

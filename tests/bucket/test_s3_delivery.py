@@ -17,6 +17,7 @@ from callreel.bucket.s3 import S3Bucket
 from callreel.bucket.wire import Reply
 from callreel.clock import SystemClock
 from callreel.errors import (
+    AddressBlocked,
     BlobAltered,
     BlobMissing,
     BucketRefused,
@@ -181,6 +182,48 @@ async def test_reading_cut_off_is_not_the_end(s3: EmbeddedS3, bucket: S3Bucket) 
     s3.faults.next(faults.reset(), TWICE)
     with pytest.raises(BucketUnreachable):
         await everything(bucket, "calls/RE1")
+
+
+async def test_a_blocked_address_is_passed_on_as_such(s3: EmbeddedS3) -> None:
+    class Guard(_Loopback):
+        async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[aiohttp.abc.ResolveResult]:
+            raise AddressBlocked
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(resolver=Guard())) as http:
+        bucket = S3Bucket(destination_at("http://internal.example"), MANAGER, http, clock=SystemClock())
+        with pytest.raises(AddressBlocked):
+            await bucket.put("calls/RE1", some_blob(), WAV)
+
+
+async def test_an_answer_longer_than_its_bound_is_not_read_to_the_end(http: aiohttp.ClientSession) -> None:
+    async def endless(request: aiohttp.web.BaseRequest) -> aiohttp.web.StreamResponse:
+        response = aiohttp.web.StreamResponse(status=403)
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(b"<Error><Code>AccessDenied</Code>" * 1000)
+        except ConnectionError:
+            return response
+
+    async with _serving(endless) as url:
+        with pytest.raises(BucketStumbled) as caught:
+            await S3Bucket(destination_at(url), MANAGER, http, clock=SystemClock()).delete("calls/RE1")
+    assert caught.value.code == "Http403"
+
+
+async def test_a_session_token_is_signed_and_sent(make_bucket: MakeBucket) -> None:
+    bucket = make_bucket(session_token="token-1")
+    await bucket.put("calls/RE1", some_blob(), WAV)
+    signed = bucket._wire.signer.headers("PUT", "http://h/b/k", {}, payload_sha256="0" * 64)
+    assert signed["X-Amz-Security-Token"] == "token-1"
+    assert "x-amz-security-token" in signed["Authorization"]
+    assert "X-Amz-Security-Token=token-1" in bucket.presign_get("calls/RE1", expires_s=60)
+
+
+@pytest.mark.parametrize("expires_s", [0, -1, 604_801])
+async def test_a_presigned_url_lives_a_week_at_most(bucket: S3Bucket, expires_s: int) -> None:
+    with pytest.raises(ValueError, match="604800"):
+        bucket.presign_get("calls/RE1", expires_s=expires_s)
 
 
 # --- Regions ---------------------------------------------------------------------------------------------------------

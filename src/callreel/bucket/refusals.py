@@ -95,11 +95,8 @@ def retry_after_s(headers: Mapping[str, str], *, now: datetime | None = None) ->
 
 def translate_transport_error(error: BaseException) -> NotNow:
     """The error of a request that got no whole answer. The caller raises it `from` the foreign one."""
-    if isinstance(error, NotNow):
-        return error
-    blocked = error.__cause__ if isinstance(error, aiohttp.ClientError) else None
-    if isinstance(blocked, AddressBlocked):
-        return blocked
+    if isinstance(error.__cause__, AddressBlocked):
+        return AddressBlocked(error.__cause__.message)
     if isinstance(error, TimeoutError):
         return BucketUnreachable("The bucket did not answer in time")
     if isinstance(error, aiohttp.ClientSSLError):
@@ -111,8 +108,8 @@ def translate_transport_error(error: BaseException) -> NotNow:
     return BucketUnreachable(f"The connection to the bucket broke: {_kind(error)}")
 
 
-TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, AddressBlocked)
-"""What a request may raise instead of answering."""
+TRANSPORT_ERRORS = (aiohttp.ClientError, OSError)
+"""What a request may raise instead of answering (TimeoutError is an OSError); the guard's own word passes as it is."""
 
 
 def _kind(error: BaseException) -> str:

@@ -170,7 +170,8 @@ class Wire:
         allowed: aiohttp.ClientTimeout,
     ) -> aiohttp.client._RequestContextManager:
         url = self.destination.url_of(key) + query_string(query)
-        signed = self.signer.headers(method, url, headers, payload_sha256=payload_sha256)
+        sent = {"Host": self.destination.host, **headers}
+        signed = self.signer.headers(method, url, sent, payload_sha256=payload_sha256)
         signed["Accept-Encoding"] = "identity"  # unsigned: a proxy in front of one provider rewrites it
         return self._http.request(
             method,
