@@ -16,6 +16,7 @@ CallreelError
 │  ├─ StateConflict            not in the state this needs
 │  ├─ RecordingNotFinished     only completed recordings can be deleted
 │  ├─ CallNotInProgress        recording needs a live call
+│  ├─ CallsNotPlaced           this installation places no calls
 │  ├─ RecordingIsMono          two channels asked of one
 │  ├─ RecordingIsEncrypted     MP3 asked of ciphertext
 │  ├─ NotAudio                 the body is not audio callreel can keep
@@ -146,6 +147,10 @@ class RecordingNotFinished(Refused):
 
 class CallNotInProgress(Refused):
     """Requested resource is not eligible for recording"""
+
+
+class CallsNotPlaced(Refused):
+    """Calls are not placed here. Place them with your phone platform and hand in the recordings."""
 
 
 class RecordingIsMono(Refused):

@@ -16,6 +16,8 @@ import callreel
 from callreel.parts import Parts
 from callreel.web import (
     accounts,
+    calls,
+    conferences,
     credentials,
     deliveries,
     events,
@@ -34,7 +36,7 @@ from callreel.web.sign_in_limits import SignInLimits
 from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
-    Surface.API: (accounts.router, keys.router, voice_recordings.router),
+    Surface.API: (accounts.router, keys.router, calls.router, conferences.router, voice_recordings.router),
     Surface.ACCOUNTS: (credentials.router,),
     Surface.VIDEO: (recording_settings.video,),
     Surface.CALLREEL: (recording_settings.voice, deliveries.router, playback.router, events.router),

@@ -37,6 +37,7 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.StateConflict: Told(409, 20409),
     e.RecordingNotFinished: Told(409, 20009),
     e.CallNotInProgress: Told(400, 21220),
+    e.CallsNotPlaced: Told(403, 20403),
     e.RecordingIsMono: Told(400, 16113),
     e.RecordingIsEncrypted: Told(400, 16109),
     e.NotAudio: Told(400, 20001),

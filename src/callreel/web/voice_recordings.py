@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -27,6 +26,7 @@ from callreel.web.description import PAGING, answers, asks, page_of_2010, shape
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import PageWish, links_of
 from callreel.web.routes import on_2010
+from callreel.web.spans import read_span, span_parameters
 
 router = APIRouter()
 _FIELDS = {
@@ -54,7 +54,7 @@ CONFERENCE_RECORDING = shape(**_FIELDS)
 OF_ACCOUNT = "/Accounts/{account_sid}/Recordings"
 OF_CALL = "/Accounts/{account_sid}/Calls/{call_sid}/Recordings"
 OF_CONFERENCE = "/Accounts/{account_sid}/Conferences/{conference_sid}/Recordings"
-_DATES = {"DateCreated": "text", "DateCreated<": "text", "DateCreated>": "text"}
+_DATES = span_parameters("DateCreated")
 _GONE = (State.DELETING, State.DELETED)
 
 Shown = Callable[[Recording], dict[str, Any]]
@@ -69,13 +69,13 @@ Shown = Callable[[Recording], dict[str, Any]]
 )
 async def list_of_account(request: Request, account: Acting, parts: Opened, query: Query) -> Response:
     """List an account's recordings"""
-    since, before = _created(query)
+    created = read_span(query, "DateCreated")
     wanted = RecordingFilter(
         call_sid=query.sid("CallSid", "CA"),
         conference_sid=query.sid("ConferenceSid", "CF"),
         include_deleted=query.flag("IncludeSoftDeleted") or False,
-        created_from=since,
-        created_before=before,
+        created_from=created.start,
+        created_before=created.stop,
     )
     return await _list(request, account, wanted, parts, query, lambda r: recording_json(r, parts.public_url))
 
@@ -111,8 +111,8 @@ async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Respons
 )
 async def list_of_call(request: Request, call_sid: str, account: Acting, parts: Opened, query: Query) -> Response:
     """List a call's recordings"""
-    since, before = _created(query)
-    wanted = RecordingFilter(call_sid=path_sid("CA", call_sid), created_from=since, created_before=before)
+    created = read_span(query, "DateCreated")
+    wanted = RecordingFilter(call_sid=path_sid("CA", call_sid), created_from=created.start, created_before=created.stop)
     return await _list(request, account, wanted, parts, query, call_recording_json)
 
 
@@ -144,8 +144,10 @@ async def list_of_conference(
     request: Request, conference_sid: str, account: Acting, parts: Opened, query: Query
 ) -> Response:
     """List a conference's recordings"""
-    since, before = _created(query)
-    wanted = RecordingFilter(conference_sid=path_sid("CF", conference_sid), created_from=since, created_before=before)
+    created = read_span(query, "DateCreated")
+    wanted = RecordingFilter(
+        conference_sid=path_sid("CF", conference_sid), created_from=created.start, created_before=created.stop
+    )
     return await _list(request, account, wanted, parts, query, conference_recording_json)
 
 
@@ -196,29 +198,3 @@ async def _fetch_of_conference(account: Account, conference_sid: str, sid: str, 
     if recording.conference_sid != path_sid("CF", conference_sid):
         raise NotFound()
     return recording
-
-
-def _created(query: Parameters) -> tuple[datetime | None, datetime | None]:
-    """From and before: the bounds the three date filters leave together. The comparison is part of the name.
-
-    `DateCreated<=D` is on or before D (midnight of a date), `DateCreated>=D` on or after it, `DateCreated=D` the
-    GMT day.
-    """
-    lows, highs = [], []
-    day = query.moment("DateCreated")
-    if day is not None:
-        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
-        lows.append(midnight)
-        highs.append(_later(midnight, timedelta(days=1)))
-    if (until := query.moment("DateCreated<")) is not None:
-        highs.append(_later(until, timedelta(microseconds=1)))
-    if (since := query.moment("DateCreated>")) is not None:
-        lows.append(since)
-    return max(lows, default=None), min(highs, default=None)
-
-
-def _later(moment: datetime, by: timedelta) -> datetime:
-    try:
-        return moment + by
-    except OverflowError:
-        return moment
