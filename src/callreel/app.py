@@ -106,6 +106,7 @@ def _chosen(settings: Settings) -> Chosen:
     return Chosen(
         max_upload_bytes=settings.max_upload_bytes,
         delivery_concurrency=settings.delivery_concurrency,
+        account_concurrency=settings.account_concurrency,
         accepted_grace_s=settings.accepted_grace_seconds,
         patience=Patience(
             window_s=settings.retry_window_seconds,

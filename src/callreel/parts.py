@@ -27,6 +27,7 @@ class Chosen:
 
     max_upload_bytes: int
     delivery_concurrency: int
+    account_concurrency: int
     accepted_grace_s: float
     patience: Patience
     retention: Retention

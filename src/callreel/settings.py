@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     retention_days: int = Field(40, ge=1)
     video_retention_days: int = Field(30, ge=1)
     delivery_concurrency: int = Field(32, ge=1, le=512)
+    account_concurrency: int = Field(100, ge=1, description="requests of one account at once; above: 20429")
     accepted_grace_seconds: float = Field(900, ge=0)
     allowed_private_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated CIDRs that callreel may call although private"

@@ -33,6 +33,7 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.NotFound: Told(404, 20404),
     e.MethodNotAllowed: Told(405, 20004),
     e.TooManyAttempts: Told(429, 20429, 60),
+    e.TooManyRequests: Told(429, 20429, 1),
     e.IdempotencyConflict: Told(409, 20409),
     e.StateConflict: Told(409, 20409),
     e.RecordingNotFinished: Told(409, 20009),
