@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from math import gcd
 from pathlib import Path
 
 from callreel.errors import BlobAltered
@@ -69,24 +68,3 @@ def mixed_to_mono(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """
     for block in blocks:
         yield audioop.tomono(block, _WIDTH, 0.5, 0.5)
-
-
-def resampled(blocks: Iterable[bytes], *, channels: int, from_rate: int, to_rate: int) -> Iterator[bytes]:
-    """The same sound at another rate, by linear interpolation: good for speech, not for music.
-
-    What lies above half of `to_rate` folds back instead of vanishing. Yields `resampled_frames` frames in all,
-    however the blocks are cut.
-    """
-    state = None
-    for block in blocks:
-        block, state = audioop.ratecv(block, _WIDTH, channels, from_rate, to_rate, state)
-        if block:
-            yield block
-
-
-def resampled_frames(frames: int, *, from_rate: int, to_rate: int) -> int:
-    """How many frames `resampled` makes of so many: the first, and one for each whole step behind it."""
-    if frames == 0:
-        return 0
-    divisor = gcd(from_rate, to_rate)
-    return (frames - 1) * (to_rate // divisor) // (from_rate // divisor) + 1
