@@ -12,7 +12,7 @@ import pytest
 from tests.media.wav_bytes import chunk, fmt, riff
 
 import callreel
-from callreel.errors import BlobAltered
+from callreel.errors import BlobAltered, BlobMissing
 from callreel.media.samples import BLOCK_FRAMES, mixed_to_mono, read_samples
 from callreel.media.wav import inspect_wav_file
 from callreel.rehearsal.speech import speech
@@ -72,6 +72,15 @@ def test_a_file_that_shrank_since_is_an_altered_blob(tmp_path):
     facts = inspect_wav_file(path)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(BlobAltered, match=r"a\.wav ends at byte 16034; 16044 were there"):
+        list(read_samples(path, facts))
+
+
+def test_a_file_that_is_gone_is_a_missing_blob(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(speech(1, seed=5))
+    facts = inspect_wav_file(path)
+    path.unlink()
+    with pytest.raises(BlobMissing, match=r"a\.wav is not there"):
         list(read_samples(path, facts))
 
 

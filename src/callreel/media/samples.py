@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from callreel.errors import BlobAltered
+from callreel.errors import BlobAltered, BlobMissing
 from callreel.media.wav import Codec, WavFacts
 
 with warnings.catch_warnings():
@@ -48,9 +48,14 @@ def read_samples(path: Path, facts: WavFacts, *, first_frame: int = 0) -> Iterat
 def read_bytes(path: Path, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
     """The bytes of a file from `start` up to `stop`, at most `block_bytes` in memory.
 
-    Raises `BlobAltered` when the file ends before `stop`: somebody was promised those bytes.
+    Raises `BlobAltered` when the file ends before `stop`: somebody was promised those bytes. Raises `BlobMissing`
+    when it is not there, as for a recording that was deleted a moment ago.
     """
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError as why:
+        raise BlobMissing(f"{path.name} is not there any more") from why
+    with opened as file:
         file.seek(start)
         while start < stop:
             wanted = min(block_bytes, stop - start)
