@@ -98,7 +98,9 @@ async def parts(settings: Settings, database_url: str, clock: SetClock) -> Async
         settings, database_url=database_url, public_url="http://callreel.test", clock=clock
     ) as opened:
         opened.rng = Random(7)
+        opened.renditions.prepare()
         yield opened
+        await opened.renditions.close()
 
 
 @pytest.fixture

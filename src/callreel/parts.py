@@ -9,6 +9,7 @@ from random import Random
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
+from callreel.media.rendition_cache import RenditionCache
 from callreel.model.destination import Network
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
@@ -48,6 +49,7 @@ class Parts:
     index: BlindIndex
     guard: Guard
     sender: CallbackSender
+    renditions: RenditionCache
     chosen: Chosen
     public_url: str
 

@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     )
     smtp_url: SecretStr | None = None
     max_upload_bytes: int = Field(2 << 30, ge=1)
+    rendition_cache_bytes: int = Field(1 << 30, ge=0, description="how much of the disk encoded MP3s may keep")
 
     @field_validator("allowed_private_networks", mode="before")
     @classmethod

@@ -59,6 +59,7 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.BucketUnreachable: Told(503, 20503, 5),
     e.BucketStumbled: Told(503, 20503, 5),
     e.EvidenceMismatch: Told(503, 20503, 5),
+    e.RenditionUnavailable: Told(503, 20503, 5),
     e.SpoolFull: Told(507, 20503, 60),
     e.SpoolFailed: Told(503, 20503, 5),
     e.DatabaseAway: Told(503, 20503, 5),
