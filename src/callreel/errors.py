@@ -20,6 +20,7 @@ CallreelError
 │  ├─ RecordingIsEncrypted     MP3 asked of ciphertext
 │  ├─ NotAudio                 the body is not audio callreel can keep
 │  ├─ BodyTooLarge             more bytes than the limit
+│  ├─ BodyEncoded              the body is compressed or of a type this resource does not take
 │  ├─ BodyCutShort             fewer bytes than announced
 │  ├─ RangeNotSatisfiable      asked for bytes behind the end
 │  ├─ InvalidFriendlyName      not 1 to 64 characters
@@ -161,6 +162,10 @@ class NotAudio(Refused):
 
 class BodyTooLarge(Refused):
     """The body is larger than this installation accepts."""
+
+
+class BodyEncoded(Refused):
+    """The body is compressed or of another type than this resource takes."""
 
 
 class BodyCutShort(Refused):

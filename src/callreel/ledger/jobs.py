@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.settings import DBSettings, Durability
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # The queue itself is durable; its log is statistics, and may be lost in a crash.
 ENGINE = DBSettings(durability=Durability.balanced)
@@ -38,6 +40,20 @@ def queries_over(connection: Any) -> Queries:
     return Queries(
         AsyncpgDriver(connection), qbe=QueryBuilderEnvironment(settings=ENGINE), qbq=QueryQueueBuilder(settings=ENGINE)
     )
+
+
+@asynccontextmanager
+async def open_queue(engine: AsyncEngine) -> AsyncIterator[Queries]:
+    """The engine's queries on a connection of their own, since LISTEN needs one that stays."""
+    _, arguments = engine.dialect.create_connect_args(engine.url)
+    wanted = {k: v for k, v in arguments.items() if k in ("host", "port", "user", "password", "database", "ssl")}
+    connection = await asyncpg.connect(
+        **wanted, server_settings={"application_name": "callreel-worker", "timezone": "UTC"}
+    )
+    try:
+        yield queries_over(connection)
+    finally:
+        await connection.close()
 
 
 async def write_jobs(transaction: AsyncConnection, jobs: Sequence[JobRow], *, now: datetime) -> None:

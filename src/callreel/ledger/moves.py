@@ -36,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callreel.clock import Clock
 from callreel.errors import IdempotencyConflict, Outrun
+from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.tables import calls, conferences, idempotency_keys, moves, outbox, recordings
 from callreel.model.callback import parameters_of
@@ -90,7 +91,7 @@ class Birth:
     conference: dict[str, Any] | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
-    alerts: tuple[dict[str, Any], ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def name(self) -> str:
@@ -238,6 +239,7 @@ class MoveWriter:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
         await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
         await transaction.execute(_FIRST_LINES, self._first_lines([b.recording for _, b in born], now))
+        await write_alerts(transaction, [alert for _, birth in born for alert in birth.alerts])
         for i, birth in born:
             self._entail(birth.recording, after, now)
             results[i] = birth.recording

@@ -136,12 +136,21 @@ class Recordings:
             rows = (await connection.execute(query.limit(limit))).mappings().all()
         return [await self._read(row) for row in rows]
 
-    async def known(self, sids: Sequence[str]) -> set[str]:
-        """Which of these SIDs the ledger has a row or a tombstone for. For recovery."""
+    async def find_all_for_recovery(self, sids: Sequence[str]) -> dict[str, Recording]:
+        """The recordings there are of these SIDs, in one query."""
+        if not sids:
+            return {}
         async with self._engine.connect() as connection:
-            rows = await connection.execute(select(recordings.c.sid).where(recordings.c.sid.in_(sids)))
+            rows = (await connection.execute(select(recordings).where(recordings.c.sid.in_(sids)))).mappings().all()
+        return {row["sid"]: await self._read(row) for row in rows}
+
+    async def buried(self, sids: Sequence[str]) -> set[str]:
+        """Which of these SIDs have a tombstone. For recovery."""
+        if not sids:
+            return set()
+        async with self._engine.connect() as connection:
             gone = await connection.execute(select(tombstones.c.sid).where(tombstones.c.sid.in_(sids)))
-            return set(rows.scalars()) | set(gone.scalars())
+            return set(gone.scalars())
 
     async def history(self, account_sid: AccountSid, sid: RecordingSid) -> Sequence[MoveLine]:
         """Every move of a recording, in order."""

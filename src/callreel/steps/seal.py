@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from callreel.buckets import Buckets
+from callreel.clock import Clock
 from callreel.errors import BlobMissing, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
 from callreel.failpoints import reach
+from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
 from callreel.model.delivery_failure import BAD_CONFIGURATION, error_code_of
@@ -16,25 +18,29 @@ from callreel.sealing.twilio_format import encrypt
 from callreel.spool.spool import Digests, Spool
 
 
-async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets) -> Recording:
+async def seal(
+    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets, clock: Clock
+) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
     A key that is missing or does not work is final (16104, 16105); a bucket URL that can no longer be read is
-    too (16111). The media is kept in each case, as the account's policy says.
+    too (16111): the account's policy says what becomes of the media. Media that is gone parks the recording.
+    Raises `SealBroken` when our own key ring does not open the public key; nothing is moved then.
     """
     try:
         place = buckets.place_of(recording)
     except InvalidDestination as why:
-        return await _refuse(recording, ledger, BAD_CONFIGURATION, why.message)
+        return await _give_up(recording, State.FATAL, BAD_CONFIGURATION, why.message, ledger=ledger, clock=clock)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
-            return await _refuse(recording, ledger, error_code_of(why), why.message)
+            return await _give_up(recording, State.FATAL, error_code_of(why), why.message, ledger=ledger, clock=clock)
         except BlobMissing as why:
-            return await ledger.move(recording, State.PARKED, reason=f"spool-corrupt: {why.message}")
+            reason = f"spool-corrupt: {why.message}"
+            return await _give_up(recording, State.PARKED, BAD_CONFIGURATION, reason, ledger=ledger, clock=clock)
     sealed = await ledger.move(
         recording,
         State.SEALED,
@@ -46,7 +52,7 @@ async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: K
     )
     reach("C8")
     if details is not None:
-        await spool.release_plain(recording.sid)
+        await spool.release(recording.sid)
     return sealed
 
 
@@ -66,5 +72,16 @@ async def _encrypt(
         raise EncryptionFailed() from why
 
 
-async def _refuse(recording: Recording, ledger: Ledger, error_code: int, why: str) -> Recording:
-    return await ledger.move(recording, State.FATAL, reason=why, error_code=error_code, last_error=why[:500])
+async def _give_up(recording: Recording, to: State, code: int, why: str, *, ledger: Ledger, clock: Clock) -> Recording:
+    given_up = await ledger.move(recording, to, reason=why, error_code=code, last_error=why[:500])
+    await ledger.alerts.raise_alert(
+        Alert(
+            account_sid=recording.account_sid,
+            recording_sid=recording.sid,
+            code=code,
+            level="error",
+            text=why,
+            at=clock.now(),
+        )
+    )
+    return given_up

@@ -35,7 +35,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         accepted_grace_s=p.chosen.accepted_grace_s,
     )
     return {
-        "seal": lambda r: seal(r, spool=p.spool, ledger=p.ledger, keyring=p.keyring, buckets=p.buckets),
+        "seal": lambda r: seal(r, spool=p.spool, ledger=p.ledger, keyring=p.keyring, buckets=p.buckets, clock=p.clock),
         "deliver": lambda r: deliver(r, parts=delivering),
         "release": lambda r: release(r, spool=p.spool, ledger=p.ledger),
         "erase": lambda r: erase(r, spool=p.spool, ledger=p.ledger, retention=p.chosen.retention, clock=p.clock),
@@ -67,8 +67,8 @@ async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> R
         recording = await steps[job.step](recording)
 
 
-async def tell(sid: str, *, parts: Parts) -> None:
-    """Send what is owed about a recording."""
+async def tell(sid: str, *, parts: Parts, is_crowded: Callable[[], bool]) -> None:
+    """Send what is owed about a recording; see `notify` for what a crowd means."""
     await notify(
         sid,
         ledger=parts.ledger,
@@ -77,4 +77,5 @@ async def tell(sid: str, *, parts: Parts) -> None:
         patience=parts.chosen.patience,
         clock=parts.clock,
         rng=parts.rng,
+        is_crowded=is_crowded,
     )
