@@ -133,7 +133,8 @@ class Spool:
         """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
 
         Whatever an interrupted sealing left is replaced first: its bytes were never in a row. Raises
-        `BlobMissing` when there is no media to encrypt and `SpoolFailed` when the disk refuses.
+        `BlobMissing` when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt`
+        raises; then nothing is left of it.
         """
         return await self._in_thread(self._write_sealed, sid, encrypt)
 
@@ -181,8 +182,9 @@ class Spool:
         except FileNotFoundError as why:
             raise BlobMissing(f"{sid} is not in the spool") from why
         except OSError as why:
-            remove(draft)
             raise SpoolFailed() from why
+        finally:
+            remove(draft)  # of a try that failed; the other one has its name by now
         return made, hashing.digests()
 
     def _read_host_id(self) -> str:
