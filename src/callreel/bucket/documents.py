@@ -41,6 +41,10 @@ class Document:
         child = next(self.children(name), None)
         return (child._element.text or "").strip() if child else None
 
+    def child(self, name: str) -> Document | None:
+        """The first child of this name, or None."""
+        return next(self.children(name), None)
+
     def children(self, name: str) -> Iterator[Document]:
         """The direct children of this name, in order."""
         return (Document(child) for child in self._element if _local(child.tag) == name)

@@ -155,6 +155,8 @@ async def _after_a_refusal(
     now = parts.clock.now()
     told = _told(why)
     first_at = recording.refused_at
+    if isinstance(why, BucketRefused):
+        parts.buckets.distrust(recording)  # keys of a role may have been revoked: confirmed with new ones
     if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
         return await parts.ledger.move(
             recording,
