@@ -353,7 +353,7 @@ def _named_parts(upload: Upload, document: bytes) -> list[Content]:
 
 
 def _sse_of(upload: Upload) -> dict[str, str]:
-    return {n: v for n, v in upload.headers.items() if n == _SSE}
+    return {n: v for n, v in upload.headers.items() if n in (_SSE, _KMS_KEY)}
 
 
 # --- Buckets ---------------------------------------------------------------------------------------------------------
