@@ -97,9 +97,9 @@ class SealedPromises:
     async def test_a_bucket_without_the_lock_refuses_with_a_remedy(self, bucket: S3Bucket) -> None:
         for attempt in (
             bucket.put("calls/RE6", some_blob(), options(lock=lock())),
-            bucket.begin_upload("calls/RE6", options(lock=lock())),
+            bucket.put("calls/RE7", some_blob(), options(lock=ObjectLock(legal_hold=True))),
+            put_in_parts(bucket, "calls/RE8", options(lock=lock())),
         ):
             with pytest.raises(BucketRefused, match="no Object Lock") as caught:
                 await attempt
             assert caught.value.code == "InvalidRequest"
-        assert await bucket.head("calls/RE6") is None

@@ -115,10 +115,7 @@ def kms_key() -> str:
 
 
 class TestMotoSealed(SealedPromises):
-    @pytest.mark.skip(reason="moto drops the lock of an upload in parts")
-    async def test_an_upload_in_parts_is_locked(self, locked: S3Bucket) -> None: ...
-
-    @pytest.mark.skip(reason="moto accepts a lock that the bucket does not have, and forgets it")
+    @pytest.mark.skip(reason="moto keeps a lock in a bucket that has none")
     async def test_a_bucket_without_the_lock_refuses_with_a_remedy(self, bucket: S3Bucket) -> None: ...
 
 

@@ -25,7 +25,16 @@ import aiohttp
 
 from callreel.bucket.bucket import Blob, ObjectFacts, OpenUpload, PutOptions
 from callreel.bucket.dialects import Dialect, dialect_of
-from callreel.bucket.documents import LISTING_BYTES, CompletedPart, Document, NotADocument, completion, read_document
+from callreel.bucket.documents import (
+    LEGAL_HOLD,
+    LISTING_BYTES,
+    CompletedPart,
+    Document,
+    NotADocument,
+    completion,
+    read_document,
+    retention,
+)
 from callreel.bucket.multipart import HeldPart, Part, SentPart, base64_of, composite_of, send_parts
 from callreel.bucket.wire import Reply, Wire, pieces
 from callreel.clock import Clock
@@ -93,6 +102,7 @@ class S3Bucket:
         reply = await self._wire.exchange("PUT", key, headers=headers, body=body, payload_sha256=blob.sha256)
         if not reply.is_success:
             raise self._refusal_of(reply, options)
+        await self._make_sure_of_lock(key, reply.headers.get("x-amz-version-id"), options)
         sse = reply.headers.get(_SSE)
         return Answer(
             etag=reply.headers.get("ETag"),
@@ -180,14 +190,14 @@ class S3Bucket:
         return upload_id
 
     async def finish_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
-        return await self._send_and_complete(key, upload_id, blob, held={})
+        return await self._send_and_complete(key, upload_id, blob, options, held={})
 
     async def resume_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
         try:
             held = await self._held_parts(key, upload_id)
         except BucketStumbled as error:
             raise _as_gone(error) from error.__cause__
-        return await self._send_and_complete(key, upload_id, blob, held)
+        return await self._send_and_complete(key, upload_id, blob, options, held)
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
         reply = await self._wire.exchange("DELETE", key, query=[("uploadId", upload_id)])
@@ -226,10 +236,41 @@ class S3Bucket:
             request_id=error.request_id,
         )
 
-    async def _send_and_complete(self, key: str, upload_id: str, blob: Blob, held: Mapping[int, HeldPart]) -> Answer:
+    async def _make_sure_of_lock(self, key: str, version_id: str | None, options: PutOptions) -> None:
+        """Ask again, and be answered, where the headers of a put may be ignored. Harmless when it is locked."""
+        lock = options.lock
+        if lock is None or self._dialect.keeps_lock_headers:
+            return
+        bodies = {"legal-hold": LEGAL_HOLD} if lock.legal_hold else {}
+        if lock.mode and lock.until:
+            bodies["retention"] = retention(lock.mode, lock.until)
+        for name, body in bodies.items():
+            reply = await self._wire.exchange(
+                "PUT",
+                key,
+                query=[(name, ""), *([("versionId", version_id)] if version_id else [])],
+                headers={
+                    "Content-Type": "application/xml",
+                    "Content-MD5": base64_of(hashlib.md5(body, usedforsecurity=False).digest()),
+                },
+                body=body,
+                payload_sha256=hashlib.sha256(body).hexdigest(),
+            )
+            if not reply.is_success:
+                raise self._refusal_of(reply, options)
+            if reply.headers.get("ETag"):
+                # Only storing an object is answered with one: a server that does not know the query has
+                # taken our request for the recording itself. Whatever lies there now is no delivery.
+                raise BucketStumbled("LockNotKnown", "the provider does not know Object Lock", status=reply.status)
+
+    async def _send_and_complete(
+        self, key: str, upload_id: str, blob: Blob, options: PutOptions, held: Mapping[int, HeldPart]
+    ) -> Answer:
         try:
             parts = await send_parts(blob, partial(self._send_part, key, upload_id, held))
-            return await self._complete(key, upload_id, parts)
+            answer = await self._complete(key, upload_id, parts)
+            await self._make_sure_of_lock(key, answer.version_id, options)
+            return answer
         except (asyncio.CancelledError, PromiseBroken):
             await self._leave_nothing(key, upload_id)
             raise
@@ -340,8 +381,7 @@ def _storing(options: PutOptions) -> dict[str, str]:
 
 def _says_no_lock(error: BucketStumbled) -> bool:
     """AWS: InvalidRequest, "Bucket is missing Object Lock Configuration". Ceph says InvalidRequest alone."""
-    words = error.message.removeprefix(error.code).lower()
-    return error.code == "InvalidRequest" and ("lock" in words or not words.strip(": unkow"))
+    return error.code == "InvalidRequest" and ("lock" in error.message.lower() or error.message == error.code)
 
 
 def _metadata_in(headers: Mapping[str, str]) -> dict[str, str]:

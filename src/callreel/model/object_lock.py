@@ -28,14 +28,19 @@ class ObjectLock:
     legal_hold: bool = False
 
     @property
+    def until(self) -> str | None:
+        """The moment as S3 writes it: in UTC, to the second."""
+        if self.retain_until is None:
+            return None
+        return self.retain_until.astimezone(UTC).replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @property
     def headers(self) -> dict[str, str]:
-        """S3's request headers, empty when nothing is asked for. Times in UTC, to the second."""
+        """S3's request headers, empty when nothing is asked for."""
         asked: dict[str, str] = {}
-        if self.mode is not None and self.retain_until is not None:
+        if self.mode is not None and self.until is not None:
             asked["x-amz-object-lock-mode"] = self.mode
-            asked["x-amz-object-lock-retain-until-date"] = (
-                self.retain_until.astimezone(UTC).replace(microsecond=0).strftime("%Y-%m-%dT%H:%M:%SZ")
-            )
+            asked["x-amz-object-lock-retain-until-date"] = self.until
         if self.legal_hold:
             asked["x-amz-object-lock-legal-hold"] = "ON"
         return asked
