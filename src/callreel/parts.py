@@ -16,6 +16,7 @@ from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
+from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
 
@@ -44,6 +45,7 @@ class Parts:
     keyring: Keyring
     digest: TokenDigest
     index: BlindIndex
+    tickets: TicketOffice
     guard: Guard
     sender: CallbackSender
     chosen: Chosen

@@ -21,10 +21,23 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callreel.clock import Clock
 from callreel.errors import IdempotencyConflict, Outrun
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
-from callreel.ledger.tables import calls, conferences, idempotency_keys, moves, outbox, recordings
+from callreel.ledger.rooms import room_row
+from callreel.ledger.tables import (
+    calls,
+    conferences,
+    idempotency_keys,
+    moves,
+    outbox,
+    recordings,
+    rooms,
+    video_tracks,
+)
+from callreel.ledger.video_tracks import track_row
 from callreel.model.callback import parameters_of
 from callreel.model.media_url import media_url_of
-from callreel.model.recording import ARROWS, OWED_EVENT, UNFINISHED, Recording, State, next_job
+from callreel.model.recording import ARROWS, OWED_EVENT, UNFINISHED, VIDEO_OWED_EVENT, Recording, State, next_job
+from callreel.model.room import Room
+from callreel.model.video_callback import video_parameters_of
 
 _UNFINISHED = UNFINISHED | {State.DELIVERED, State.DELETING, State.RECEIVING}
 SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
@@ -58,11 +71,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Birth:
-    """A recording whose media is durable in the spool, with the call and the key it came under."""
+    """A recording whose media is durable in the spool, with the call or room and the key it came under."""
 
     recording: Recording
     call: dict[str, Any] | None = None
     conference: dict[str, Any] | None = None
+    room: Room | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
     alerts: tuple[dict[str, Any], ...] = ()
@@ -181,10 +195,10 @@ class MoveWriter:
         after.jobs.append(JobRow(route_of(job.step, recording.host_id), recording.sid, job.at))
 
     def _owe(self, recording: Recording, after: _Consequences, now: datetime) -> None:
-        event, wish = OWED_EVENT.get(recording.state), recording.callback
+        owed = OWED_EVENT if recording.video is None else VIDEO_OWED_EVENT
+        event, wish = owed.get(recording.state), recording.callback
         if event is None or wish is None or event not in wish.events or recording.source == SILENT_SOURCE:
             return
-        url = media_url_of(recording, self._public_url())
         after.events.append(
             {
                 "id": str(uuid.uuid4()),
@@ -193,11 +207,16 @@ class MoveWriter:
                 "event": event,
                 "url": wish.url,
                 "method": wish.method,
-                "parameters": parameters_of(recording, event, recording_url=url),
+                "parameters": self._told(recording, event, now),
                 "date_created": now,
             }
         )
         after.jobs.append(JobRow("notify", recording.sid))
+
+    def _told(self, recording: Recording, event: str, now: datetime) -> list[tuple[str, str]]:
+        if recording.video is not None:
+            return video_parameters_of(recording, event, at=now)
+        return parameters_of(recording, event, recording_url=media_url_of(recording, self._public_url()))
 
     async def _write_births(
         self,
@@ -215,7 +234,11 @@ class MoveWriter:
             await transaction.execute(upsert(calls).on_conflict_do_nothing(), met)
         if met := [birth.conference for _, birth in born if birth.conference]:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
+        if entered := [room_row(birth.room) for _, birth in born if birth.room]:
+            await transaction.execute(upsert(rooms).on_conflict_do_nothing(), entered)
         await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
+        if tracks := [row for _, birth in born if (row := track_row(birth.recording))]:
+            await transaction.execute(insert(video_tracks), tracks)
         for i, birth in born:
             self._entail(None, birth.recording, after, now, reason=None)
             results[i] = birth.recording

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from callreel.errors import NotFound
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
-from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.ledger.tables import moves, recordings, settings_versions, tombstones
+from callreel.ledger.video_tracks import VideoFilter, tracks_of, video_page
 from callreel.model.recording import CallbackWish, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_track import VideoTrack
 
 _SOFT_DELETED = (State.DELETING, State.DELETED)
 _PLAIN = {c.name for c in recordings.columns} - {
@@ -72,7 +74,7 @@ class Recordings:
                 .mappings()
                 .one_or_none()
             )
-        return None if row is None else await self._read(row)
+        return None if row is None else (await self._read([row]))[0]
 
     async def fetch(self, account_sid: AccountSid, sid: RecordingSid) -> Recording:
         """As `find`; raises `NotFound`."""
@@ -85,7 +87,7 @@ class Recordings:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
-        return None if row is None else await self._read(row)
+        return None if row is None else (await self._read([row]))[0]
 
     async def list(
         self, account_sid: AccountSid, wanted: RecordingFilter, *, place: Place | None, size: int
@@ -95,7 +97,15 @@ class Recordings:
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=place, size=size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return make_page([await self._read(row) for row in rows], place=place, size=size)
+        return make_page(await self._read(rows), place=place, size=size)
+
+    async def list_video(
+        self, account_sid: AccountSid, wanted: VideoFilter, *, place: Place | None, size: int
+    ) -> Page[Recording]:
+        """One page of an account's video recordings, newest first."""
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(video_page(account_sid, wanted, place=place, size=size))).mappings().all()
+        return make_page(await self._read(rows), place=place, size=size)
 
     async def list_unfinished(
         self,
@@ -105,6 +115,7 @@ class Recordings:
         after: Place | None = None,
         limit: int = 1000,
         held_only: bool = False,
+        kind: RecordingKind | None = None,
     ) -> Sequence[Recording]:
         """Recordings that still need work or a person, newest first. No account: all of them, for the operator."""
         query = select(recordings).where(recordings.c.unfinished)
@@ -112,12 +123,14 @@ class Recordings:
             query = query.where(recordings.c.account_sid == account_sid)
         if states is not None:
             query = query.where(recordings.c.state.in_(states))
+        if kind is not None:
+            query = query.where(recordings.c.kind == kind)
         if held_only:
             query = query.where(recordings.c.state == State.FATAL)
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=after, size=limit - 1)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [await self._read(row) for row in rows]
+        return await self._read(rows)
 
     async def list_of_host(self, host_id: str, states: frozenset[State]) -> Sequence[Recording]:
         """What lies in one host's spool in these states. For recovery."""
@@ -126,14 +139,38 @@ class Recordings:
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [await self._read(row) for row in rows]
+        return await self._read(rows)
 
     async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
         """Deleted recordings whose metadata has been kept long enough. For the purger."""
         query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query.limit(limit))).mappings().all()
-        return [await self._read(row) for row in rows]
+        return await self._read(rows)
+
+    async def accounts_with_stale_video(self) -> Sequence[AccountSid]:
+        """Accounts with a held video recording that was refused under older settings than theirs of now."""
+        newer = (
+            select(settings_versions.c.id)
+            .where(
+                settings_versions.c.account_sid == recordings.c.account_sid,
+                settings_versions.c.kind == RecordingKind.VIDEO,
+                settings_versions.c.id > func.coalesce(recordings.c.settings_id, 0),
+            )
+            .exists()
+        )
+        query = (
+            select(recordings.c.account_sid)
+            .where(
+                recordings.c.unfinished,
+                recordings.c.kind == RecordingKind.VIDEO,
+                recordings.c.state == State.FATAL,
+                newer,
+            )
+            .distinct()
+        )
+        async with self._engine.connect() as connection:
+            return [AccountSid(sid) for sid in (await connection.execute(query)).scalars()]
 
     async def known(self, sids: Sequence[str]) -> set[str]:
         """Which of these SIDs the ledger has a row or a tombstone for. For recovery."""
@@ -164,7 +201,16 @@ class Recordings:
         async with self._engine.connect() as connection:
             return {row.state: row.total for row in await connection.execute(query)}
 
-    async def _read(self, row: RowMapping) -> Recording:
+    async def _read(self, rows: Sequence[RowMapping]) -> Sequence[Recording]:
+        """Rows as recordings; those of kind `video` with their tracks, which voice costs nothing."""
+        sids = [row["sid"] for row in rows if row["kind"] == RecordingKind.VIDEO]
+        tracks: Mapping[str, VideoTrack] = {}
+        if sids:
+            async with self._engine.connect() as connection:
+                tracks = await tracks_of(connection, sids)
+        return [await self._recording(row, tracks.get(row["sid"])) for row in rows]
+
+    async def _recording(self, row: RowMapping, track: VideoTrack | None) -> Recording:
         values = {name: row[name] for name in _PLAIN}
         wish = None
         if row["callback_url"]:
@@ -176,6 +222,7 @@ class Recordings:
             state=State(row["state"]),
             callback=wish,
             settings=await self._settings.version(row["settings_id"]),
+            video=track,
             **values,
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from callreel.errors import BucketRefused, EncryptionFailed, Final, PublicKeyMissing
+from callreel.errors import BucketRefused, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
+from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_failure import UPLOAD_TROUBLE, video_code_of
 
 TOO_SHORT = 16101
 ENCRYPTION_FAILED = 16104
@@ -22,3 +24,15 @@ def error_code_of(why: Final) -> int:
     if isinstance(why, BucketRefused) and why.code in _DENIED:
         return ACCESS_DENIED
     return BAD_CONFIGURATION
+
+
+def refusal_code(why: Final | InvalidDestination, *, kind: RecordingKind) -> int:
+    """The code of a final failure of a recording of this kind."""
+    if kind is RecordingKind.VIDEO:
+        return video_code_of(why)
+    return error_code_of(why) if isinstance(why, Final) else BAD_CONFIGURATION
+
+
+def parking_code(kind: RecordingKind) -> int:
+    """The code of a recording of this kind that was tried for the whole window."""
+    return UPLOAD_TROUBLE if kind is RecordingKind.VIDEO else BAD_CONFIGURATION

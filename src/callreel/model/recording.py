@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import FatalErrorPolicy, RecordingKind, StorageSettings
+from callreel.model.video_track import VideoTrack
 
 
 class State(StrEnum):
@@ -61,6 +62,15 @@ OWED_EVENT: dict[State, str] = {
 }
 """Entering this state owes the customer this event, once in the recording's life, if they asked for it."""
 
+VIDEO_OWED_EVENT: dict[State, str] = {
+    S.SPOOLED: "recording-started",
+    S.ABSENT: "recording-failed",
+    S.DELIVERED: "recording-completed",
+    S.PARKED: "recording-failed",
+    S.FATAL: "recording-failed",
+}
+"""As `OWED_EVENT`, in the words of Twilio's video."""
+
 NOTHING_TO_DO = frozenset({S.RECEIVING, S.ABSENT, S.PARKED, S.RELEASED, S.ERASED, S.DELETED, S.PURGED})
 COMPLETED = frozenset({S.DELIVERED, S.RELEASED})
 UNFINISHED = frozenset({S.SPOOLED, S.SEALED, S.UPLOADING, S.WAITING, S.PARKED, S.FATAL})
@@ -79,7 +89,8 @@ class CallbackWish:
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
-    `carried` is true while a worker takes the recording from step to step under one job; it is not stored.
+    `video` is the track of a video recording, None for voice. `carried` is true while a worker takes the recording
+    from step to step under one job; it is not stored.
     """
 
     sid: RecordingSid
@@ -128,6 +139,7 @@ class Recording:
     version_id: str | None = None
     deleted_at: datetime | None = None
     purge_after: datetime | None = None
+    video: VideoTrack | None = None
     carried: bool = field(default=False, compare=False)
 
     @property

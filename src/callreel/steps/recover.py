@@ -8,6 +8,7 @@ from callreel.clock import Clock
 from callreel.errors import Outrun
 from callreel.ledger.jobs import JobRow, route_of
 from callreel.ledger.ledger import Ledger
+from callreel.ledger.settings import TAKE_UP
 from callreel.model.recording import Recording, State, next_job
 from callreel.spool.spool import Spool
 from callreel.spool.survey import Found, discard, put_in_quarantine, survey_ready, survey_tmp
@@ -43,6 +44,8 @@ async def recover(*, ledger: Ledger, spool: Spool, clock: Clock, live_jobs: set[
         elif recording.sid not in live_jobs:
             _remind(recording, jobs, done)
     jobs += [JobRow("notify", sid) for sid in await ledger.outbox.list_due_recordings() if sid not in live_jobs]
+    stale = await ledger.recordings.accounts_with_stale_video()
+    jobs += [JobRow(TAKE_UP, account_sid) for account_sid in stale if account_sid not in live_jobs]
     if jobs:
         await ledger.remind(jobs)
     await _tidy_ready(ledger, spool, clock, done)

@@ -7,10 +7,12 @@ from functools import partial
 from callreel.buckets import Buckets
 from callreel.errors import BlobMissing, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
 from callreel.failpoints import reach
+from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
-from callreel.model.delivery_failure import BAD_CONFIGURATION, error_code_of
+from callreel.model.delivery_failure import refusal_code
 from callreel.model.recording import Recording, State
+from callreel.model.storage_settings import RecordingKind
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.twilio_format import encrypt
 from callreel.spool.spool import Digests, Spool
@@ -25,14 +27,14 @@ async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: K
     try:
         place = buckets.place_of(recording)
     except InvalidDestination as why:
-        return await _refuse(recording, ledger, BAD_CONFIGURATION, why.message)
+        return await _refuse(recording, ledger, why)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
-            return await _refuse(recording, ledger, error_code_of(why), why.message)
+            return await _refuse(recording, ledger, why)
         except BlobMissing as why:
             return await ledger.move(recording, State.PARKED, reason=f"spool-corrupt: {why.message}")
     sealed = await ledger.move(
@@ -66,5 +68,20 @@ async def _encrypt(
         raise EncryptionFailed() from why
 
 
-async def _refuse(recording: Recording, ledger: Ledger, error_code: int, why: str) -> Recording:
-    return await ledger.move(recording, State.FATAL, reason=why, error_code=error_code, last_error=why[:500])
+async def _refuse(recording: Recording, ledger: Ledger, why: Final | InvalidDestination) -> Recording:
+    code = refusal_code(why, kind=recording.kind)
+    refused = await ledger.move(
+        recording, State.FATAL, reason=why.message, error_code=code, last_error=why.message[:500]
+    )
+    if refused.kind is RecordingKind.VIDEO:  # held, and its resource has no error code that would say so
+        await ledger.alerts.raise_alert(
+            Alert(
+                account_sid=refused.account_sid,
+                recording_sid=refused.sid,
+                code=code,
+                level="warning",
+                text=why.message,
+                at=refused.date_updated,
+            )
+        )
+    return refused

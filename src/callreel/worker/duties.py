@@ -8,6 +8,7 @@ import structlog
 
 from callreel.errors import CallreelError
 from callreel.ledger.jobs import live_subjects, release_jobs, route_of
+from callreel.ledger.settings import TAKE_UP
 from callreel.parts import Parts
 from callreel.steps.purge import purge
 from callreel.steps.recover import Recovered, recover
@@ -43,7 +44,7 @@ async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
 
 async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
     async with parts.ledger.engine.connect() as connection:
-        live = await live_subjects(connection, [*_routes(parts), "notify"])
+        live = await live_subjects(connection, [*_routes(parts), "notify", TAKE_UP])
     done = await recover(ledger=parts.ledger, spool=parts.spool, clock=parts.clock, live_jobs=live, is_start=is_start)
     if done.reminded or done.taken_back or done.discarded or done.quarantined:
         log.info(

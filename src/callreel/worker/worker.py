@@ -11,8 +11,10 @@ from pgqueuer.domain.models import Job
 
 from callreel.errors import CallreelError, Outrun
 from callreel.ledger.jobs import open_queue, route_of
-from callreel.model.sid import RecordingSid
+from callreel.ledger.settings import TAKE_UP
+from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
+from callreel.steps.restart import take_up_again
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
 
 log = structlog.get_logger("callreel.worker")
@@ -41,6 +43,7 @@ class Worker:
             for step in SPOOL_STEPS:
                 manager.entrypoint(route_of(step, self._parts.spool.host_id))(self._carry)
             manager.entrypoint("notify")(self._tell)
+            manager.entrypoint(TAKE_UP)(self._take_up)
             self._manager = manager
             ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
             try:
@@ -64,6 +67,11 @@ class Worker:
         sid = (job.payload or b"").decode()
         async with self._telling:
             await self._attempt(tell(sid, parts=self._parts), sid)
+
+    async def _take_up(self, job: Job) -> None:
+        account_sid = AccountSid((job.payload or b"").decode())
+        work = take_up_again(account_sid, ledger=self._parts.ledger, buckets=self._parts.buckets)
+        await self._attempt(work, account_sid)
 
     async def _attempt(self, work: object, sid: str) -> None:
         """The outer ring. What a step could not mend is written down; the reconciler finds the row again."""
