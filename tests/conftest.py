@@ -18,8 +18,10 @@ from callreel.ledger.database import migrate, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.account import Account
 from callreel.parts import Parts
+from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.settings import Settings, load_settings
 from callreel.steps.open_account import open_account
+from tests.video import BUCKET, KEY, Studio
 
 TEMPLATE = "callreel"
 _numbers = itertools.count()
@@ -101,3 +103,12 @@ async def account(parts: Parts) -> tuple[Account, str]:
         digest=parts.digest,
         clock=parts.clock,
     )
+
+
+@pytest.fixture
+async def studio(parts: Parts, account: tuple[Account, str], clock: SetClock, tmp_path: Path) -> AsyncIterator[Studio]:
+    """A place to record video in, with a bucket beside it."""
+    async with EmbeddedS3(tmp_path / "s3", clock=clock) as s3:
+        s3.create_bucket(BUCKET)
+        s3.add_user(KEY.key_id, KEY.secret)
+        yield Studio(parts=parts, account_sid=account[0].sid, clock=clock, s3=s3)

@@ -247,9 +247,9 @@ video_tracks = Table(
     _moment("date_created"),
     ForeignKeyConstraint(["account_sid", "room_sid"], ["rooms.account_sid", "rooms.sid"]),
     Index(None, "account_sid", "date_created", "recording_sid"),
-    Index(None, "account_sid", "room_sid", "date_created", "recording_sid"),
-    Index(None, "account_sid", "participant_sid", "date_created", "recording_sid"),
-    Index(None, "account_sid", "source_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_room", "account_sid", "room_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_participant", "account_sid", "participant_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_source", "account_sid", "source_sid", "date_created", "recording_sid"),
 )
 """What a recording of kind `video` has beside its row in `recordings`; it goes when that row is purged."""
 
