@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL with a database of its own, a clock that stands still, opened parts."""
+"""What every test may ask for: a real PostgreSQL, a clock that stands still, opened parts."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ from callreel.steps.open_account import open_account
 from tests.video import BUCKET, KEY, Studio
 
 TEMPLATE = "callreel"
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The same name in every test process, also for values that were made at random."""
+    if isinstance(val, bytes):
+        return f"{len(val)}-bytes"
+    if isinstance(val, int) and abs(val) > 10**9:
+        return "huge"
+    return None
+
+
 _numbers = itertools.count()
 
 

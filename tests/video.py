@@ -57,9 +57,7 @@ class Studio:
         return settings
 
     async def save(self, settings: StorageSettings) -> None:
-        await self.parts.ledger.settings.keep(
-            self.account_sid, RecordingKind.VIDEO, settings, now=self.clock.now()
-        )
+        await self.parts.ledger.settings.keep(self.account_sid, RecordingKind.VIDEO, settings, now=self.clock.now())
 
     async def spooled(self, **facts: Any) -> Recording:
         """A spooled video recording of the account, under its settings of now, with these facts of its track."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
@@ -25,6 +26,9 @@ from callreel.model.storage_settings import StorageSettings
 from callreel.sealing.keyring import Keyring
 
 KEY_REMEMBERED_S = 5.0  # how long a credential may still be used after it was deleted
+
+
+_parse_once = lru_cache(maxsize=1024)(parse_destination)  # each recording asks twice, and few have a URL of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,7 @@ class Buckets:
 
     def destination_of(self, settings: StorageSettings) -> Destination | None:
         """Where settings send recordings; None for service storage. Raises `InvalidDestination`."""
-        if not settings.aws_storage_enabled:
-            return None
-        if not settings.aws_s3_url:
-            raise InvalidDestination("External storage is on and AwsS3Url is not set")
-        return parse_destination(
-            settings.aws_s3_url, region=settings.aws_s3_region, private_networks=self._private_networks
-        )
+        return self._named_by(settings) if settings.aws_storage_enabled else None
 
     def place_of(self, recording: Recording) -> dict[str, Any]:
         """The facts of a recording's place under its settings: bucket, object key and URL, fixed when it is sealed.
@@ -93,9 +91,7 @@ class Buckets:
         """The bucket a sealed recording goes to, or lies in. Raises `CredentialMissing` and `InvalidDestination`."""
         if not recording.is_external:
             return self.storage
-        destination = self.destination_of(recording.settings.changed(aws_storage_enabled=True))
-        if destination is None:
-            raise InvalidDestination("The recording is external and its settings name no bucket")
+        destination = self._named_by(recording.settings)
         return await self.open(recording.account_sid, recording.settings.aws_credentials_sid, destination)
 
     async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
@@ -112,6 +108,11 @@ class Buckets:
         bucket = S3Bucket(destination, key, self._http, clock=self._clock)
         self._opened[name] = _Opened(bucket, self._clock.monotonic() + KEY_REMEMBERED_S)
         return bucket
+
+    def _named_by(self, settings: StorageSettings) -> Destination:
+        if not settings.aws_s3_url:
+            raise InvalidDestination("External storage is on and AwsS3Url is not set")
+        return _parse_once(settings.aws_s3_url, region=settings.aws_s3_region, private_networks=self._private_networks)
 
     async def _fetch_key(self, account_sid: AccountSid, credential_sid: str) -> AccessKey:
         sealed = await self._ledger.credentials.find_sealed(account_sid, CredentialKind.AWS, credential_sid)

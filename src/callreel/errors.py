@@ -19,10 +19,12 @@ CallreelError
 │  ├─ CompositionsUnavailable  compositions cannot be made, and why
 │  ├─ RecordingNotFinished     only completed recordings can be deleted
 │  ├─ CallNotInProgress        recording needs a live call
+│  ├─ CallsNotPlaced           this installation places no calls
 │  ├─ RecordingIsMono          two channels asked of one
 │  ├─ RecordingIsEncrypted     MP3 asked of ciphertext
 │  ├─ NotAudio                 the body is not audio callreel can keep
 │  ├─ BodyTooLarge             more bytes than the limit
+│  ├─ BodyEncoded              the body is compressed or of a type this resource does not take
 │  ├─ BodyCutShort             fewer bytes than announced
 │  ├─ RangeNotSatisfiable      asked for bytes behind the end
 │  ├─ InvalidFriendlyName      not 1 to 64 characters
@@ -162,6 +164,10 @@ class CallNotInProgress(Refused):
     """Requested resource is not eligible for recording"""
 
 
+class CallsNotPlaced(Refused):
+    """Calls are not placed here. Place them with your phone platform and hand in the recordings."""
+
+
 class RecordingIsMono(Refused):
     """The recording has one channel; ask for it with RequestedChannels=1."""
 
@@ -176,6 +182,10 @@ class NotAudio(Refused):
 
 class BodyTooLarge(Refused):
     """The body is larger than this installation accepts."""
+
+
+class BodyEncoded(Refused):
+    """The body is compressed or of another type than this resource takes."""
 
 
 class BodyCutShort(Refused):

@@ -19,6 +19,7 @@ from callreel.sealing.keyring import Keyring
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
+from callreel.steps.read_calls import SealedLogs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +51,8 @@ class Parts:
     sender: CallbackSender
     chosen: Chosen
     public_url: str
+
+    @property
+    def logs(self) -> SealedLogs:
+        """What reading sealed call logs needs."""
+        return SealedLogs(calls=self.ledger.calls, keyring=self.keyring, index=self.index)

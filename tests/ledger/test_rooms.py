@@ -73,7 +73,9 @@ async def test_the_list_pages_newest_first_through_rooms_of_one_moment(studio: S
     second = await rooms.list(studio.account_sid, RoomFilter(), place=after, size=3)
     assert not second.has_next
     assert {room.sid for room in [*first.rows, *second.rows]} == sids
-    assert (await rooms.list(studio.account_sid, RoomFilter(status=RoomStatus.COMPLETED), place=None, size=3)).rows == []
+    assert (
+        await rooms.list(studio.account_sid, RoomFilter(status=RoomStatus.COMPLETED), place=None, size=3)
+    ).rows == []
 
 
 async def test_another_accounts_room_is_not_found(studio: Studio) -> None:

@@ -80,9 +80,7 @@ async def test_pages_lead_forward_and_back_through_recordings_of_one_moment(stud
     first = await recordings.list_video(studio.account_sid, wanted, place=None, size=2)
     second = await recordings.list_video(studio.account_sid, wanted, place=place(first.rows[-1]), size=2)
     third = await recordings.list_video(studio.account_sid, wanted, place=place(second.rows[-1]), size=2)
-    back = await recordings.list_video(
-        studio.account_sid, wanted, place=place(third.rows[0], backward=True), size=2
-    )
+    back = await recordings.list_video(studio.account_sid, wanted, place=place(third.rows[0], backward=True), size=2)
     assert [r.sid for page in (first, second, third) for r in page.rows] == sids
     assert [r.sid for r in back.rows] == sids[2:4]
     assert (first.has_next, third.has_next) == (True, False)

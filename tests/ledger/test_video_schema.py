@@ -29,9 +29,7 @@ async def test_a_database_of_the_first_revision_is_brought_up_and_keeps_its_rows
         async with engine.begin() as transaction:
             await transaction.execute(text("DROP TABLE video_tracks, rooms"))
             await transaction.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-            await transaction.execute(
-                text("INSERT INTO tombstones VALUES ('REx', 'ACx', now(), 'a row of before')")
-            )
+            await transaction.execute(text("INSERT INTO tombstones VALUES ('REx', 'ACx', now(), 'a row of before')"))
         await migrate(engine)
         async with engine.connect() as connection:
             assert (await connection.execute(text("SELECT count(*) FROM tombstones"))).scalar_one() == 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.ledger.tables import alerts
 from callreel.model.sid import AccountSid
@@ -25,6 +25,12 @@ class Alert:
     recording_sid: str | None = None
 
 
+async def write_alerts(transaction: AsyncConnection, raised: Sequence[Alert]) -> None:
+    """Write alerts down inside the caller's transaction."""
+    if raised:
+        await transaction.execute(insert(alerts), [asdict(a) | {"text": a.text[:1000]} for a in raised])
+
+
 class Alerts:
     """The accounts' event lists."""
 
@@ -34,16 +40,7 @@ class Alerts:
     async def raise_alert(self, alert: Alert) -> None:
         """Write an alert down."""
         async with self._engine.begin() as transaction:
-            await transaction.execute(
-                insert(alerts).values(
-                    account_sid=alert.account_sid,
-                    recording_sid=alert.recording_sid,
-                    code=alert.code,
-                    level=alert.level,
-                    text=alert.text[:1000],
-                    at=alert.at,
-                )
-            )
+            await write_alerts(transaction, [alert])
 
     async def list(
         self, account_sid: AccountSid, *, recording_sid: str | None = None, limit: int = 100

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from callreel.errors import DatabaseAway, Misconfigured
 from callreel.ledger.jobs import install_engine
@@ -25,7 +31,7 @@ def open_engine(url: str, *, pool: int = POOL) -> AsyncEngine:
         normal = normal.replace("postgresql://", "postgresql+asyncpg://", 1)
     if not normal.startswith("postgresql+asyncpg://"):
         raise Misconfigured("DATABASE_URL must begin with postgresql://")
-    return create_async_engine(
+    engine = create_async_engine(
         normal,
         pool_size=pool,
         max_overflow=8,
@@ -33,26 +39,74 @@ def open_engine(url: str, *, pool: int = POOL) -> AsyncEngine:
         pool_pre_ping=False,
         connect_args={"server_settings": {"application_name": "callreel", "timezone": "UTC"}, "timeout": 10},
     )
+    return TranslatingEngine(engine.sync_engine)
+
+
+class TranslatingEngine(AsyncEngine):
+    """An engine whose connections say `DatabaseAway` when the database, not the statement, is the trouble.
+
+    Every read and write of the ledger goes through it, so that nobody above has to know how a driver words it.
+    """
+
+    def __init__(self, sync_engine: Engine) -> None:
+        super().__init__(sync_engine)
+        self._reading = AsyncEngine(sync_engine.execution_options(isolation_level="AUTOCOMMIT"))
+
+    def connect(self) -> AsyncConnection:
+        """A connection for single statements: reads need no BEGIN and no ROLLBACK, which are round trips."""
+        return _TranslatingConnection(self._reading)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction, committed at the end unless something was raised."""
+        async with _TranslatingConnection(self) as connection, connection.begin():
+            yield connection
+
+
+class _TranslatingConnection(AsyncConnection):
+    async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
+        try:
+            return await super().start(is_ctxmanager)
+        except Exception as why:
+            if database_is_away(why):
+                raise DatabaseAway() from why
+            raise
+
+    async def __aexit__(self, kind: Any, why: Any, traceback: Any) -> None:
+        await super().__aexit__(kind, why, traceback)
+        if isinstance(why, Exception) and database_is_away(why):
+            raise DatabaseAway() from why
+
+
+def database_is_away(why: BaseException) -> bool:
+    """Whether the error means that the database, not the statement, is the trouble."""
+    if isinstance(why, DBAPIError):
+        if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
+            return True
+        sqlstate = getattr(why.orig, "sqlstate", None) or ""
+    elif isinstance(why, asyncpg.PostgresError):  # refused while connecting, before SQLAlchemy had a hand in it
+        sqlstate = why.sqlstate or ""
+    else:
+        return isinstance(why, (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError))
+    # 08: connection; 53: out of disk, memory or connections; 57P: shut down or starting; 25006: read-only.
+    return sqlstate.startswith(("08", "53", "57P")) or sqlstate == "25006"
 
 
 async def check_promises(engine: AsyncEngine) -> None:
     """Refuse a server that forgets what it has committed. Raises `Misconfigured` or `DatabaseAway`."""
-    try:
-        async with engine.connect() as connection:
-            for name, wanted in _REQUIRED.items():
-                found = (await connection.execute(text(f"SHOW {name}"))).scalar_one()
-                if found != wanted:
-                    raise Misconfigured(
-                        f"PostgreSQL runs with {name}={found}; callreel needs {name}={wanted} to keep what it promised"
-                    )
-            commit = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
-            if commit in ("off",):
-                raise Misconfigured("PostgreSQL runs with synchronous_commit=off; callreel needs on")
-            version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
-            if version < 140000:
-                raise Misconfigured("PostgreSQL 14 or newer is needed")
-    except (OSError, DBAPIError) as why:
-        raise DatabaseAway(f"The database does not answer: {type(why).__name__}") from why
+    async with engine.connect() as connection:
+        for name, wanted in _REQUIRED.items():
+            found = (await connection.execute(text(f"SHOW {name}"))).scalar_one()
+            if found != wanted:
+                raise Misconfigured(
+                    f"PostgreSQL runs with {name}={found}; callreel needs {name}={wanted} to keep what it promised"
+                )
+        commit = (await connection.execute(text("SHOW synchronous_commit"))).scalar_one()
+        if commit in ("off",):
+            raise Misconfigured("PostgreSQL runs with synchronous_commit=off; callreel needs on")
+        version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
+        if version < 140000:
+            raise Misconfigured("PostgreSQL 14 or newer is needed")
 
 
 async def migrate(engine: AsyncEngine) -> None:

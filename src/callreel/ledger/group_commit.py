@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from callreel.errors import CallreelError, DatabaseAway
+from callreel.errors import CallreelError
 
 Item = TypeVar("Item")
 Write = Callable[[AsyncConnection, Sequence[Item]], Awaitable[list[Any]]]
@@ -111,21 +111,8 @@ class GroupCommit(Generic[Item]):
             except DBAPIError as why:
                 if getattr(why.orig, "sqlstate", None) in _LOST_TO_ANOTHER and attempt < RETRIES:
                     continue
-                if database_is_away(why):
-                    raise DatabaseAway() from why
                 raise
-            except (OSError, TimeoutError) as why:
-                raise DatabaseAway() from why
         raise AssertionError("unreachable: the last attempt raises or returns")
-
-
-def database_is_away(why: DBAPIError) -> bool:
-    """Whether the error means that the database, not the statement, is the trouble."""
-    if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
-        return True
-    sqlstate = getattr(why.orig, "sqlstate", None) or ""
-    # 08: connection; 53: out of disk, memory or connections; 57P: shut down or starting; 25006: read-only.
-    return sqlstate.startswith(("08", "53", "57P")) or sqlstate == "25006"
 
 
 def _fail(batch: list[tuple[Item, asyncio.Future[Any]]], why: Exception) -> None:

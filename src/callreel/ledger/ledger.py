@@ -7,16 +7,15 @@ from typing import Any, cast
 
 from sqlalchemy import delete, insert
 from sqlalchemy import text as sql
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
-from callreel.errors import DatabaseAway, Outrun
+from callreel.errors import Outrun
 from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
 from callreel.ledger.calls import Calls
 from callreel.ledger.credentials import Credentials
-from callreel.ledger.group_commit import GroupCommit, database_is_away
+from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
 from callreel.ledger.outbox import Outbox
@@ -112,15 +111,8 @@ class Ledger:
 
     async def answers(self) -> None:
         """Return if the database takes a transaction now; raise `DatabaseAway` if not."""
-        try:
-            async with self.engine.connect() as connection:
-                await connection.execute(sql("SELECT 1"))
-        except DBAPIError as why:
-            if database_is_away(why):
-                raise DatabaseAway() from why
-            raise
-        except (OSError, TimeoutError) as why:
-            raise DatabaseAway() from why
+        async with self.engine.connect() as connection:
+            await connection.execute(sql("SELECT 1"))
 
     async def close(self) -> None:
         """Let pending commits finish, then close the pool."""

@@ -30,6 +30,9 @@ class OwedEvent:
     attempts: int
     retry_spent_s: float
     next_attempt_at: datetime | None
+    date_created: datetime
+    date_sent: datetime | None
+    last_error: str | None
 
 
 class Outbox:
@@ -74,13 +77,22 @@ class Outbox:
 
     async def mark_waiting(self, event: OwedEvent, why: str, *, at: datetime, spent_s: float) -> None:
         """Try again at this time; the reminder is written in the same transaction."""
+        await self._remind(
+            event, at, attempts=event.attempts + 1, last_error=why[:500], next_attempt_at=at, retry_spent_s=spent_s
+        )
+
+    async def put_off(self, event: OwedEvent, *, at: datetime) -> None:
+        """Look at it again at this time; it was not tried."""
+        await self._remind(event, at, next_attempt_at=at)
+
+    async def _remind(self, event: OwedEvent, at: datetime, **values: object) -> None:
+        # Read before the transaction begins: the engine counts from there, and a job must not come too early.
+        now = self._clock.now()
         async with self._engine.begin() as transaction:
             await transaction.execute(
-                update(outbox)
-                .where(outbox.c.id == event.id, outbox.c.state == "due")
-                .values(attempts=event.attempts + 1, last_error=why[:500], next_attempt_at=at, retry_spent_s=spent_s)
+                update(outbox).where(outbox.c.id == event.id, outbox.c.state == "due").values(**values)
             )
-            await write_jobs(transaction, [JobRow("notify", event.recording_sid, at)], now=self._clock.now())
+            await write_jobs(transaction, [JobRow("notify", event.recording_sid, at)], now=now)
 
     async def _change(self, event: OwedEvent, **values: object) -> None:
         async with self._engine.begin() as transaction:
@@ -104,6 +116,9 @@ class Outbox:
                 attempts=row["attempts"],
                 retry_spent_s=row["retry_spent_s"],
                 next_attempt_at=row["next_attempt_at"],
+                date_created=row["date_created"],
+                date_sent=row["date_sent"],
+                last_error=row["last_error"],
             )
             for row in rows
         ]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, and_, func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, Row, Select, Text, and_, any_, bindparam, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, settings_versions, tombstones
@@ -21,14 +22,8 @@ from callreel.model.storage_settings import RecordingKind
 from callreel.model.video_track import VideoTrack
 
 _SOFT_DELETED = (State.DELETING, State.DELETED)
-_PLAIN = {c.name for c in recordings.columns} - {
-    "unfinished",
-    "callback_url",
-    "callback_method",
-    "callback_events",
-    "kind",
-    "state",
-}
+_COLUMNS = tuple(column.name for column in recordings.columns)
+_CALLBACK = ("callback_url", "callback_method", "callback_events")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +56,17 @@ class Recordings:
 
     def __init__(self, engine: AsyncEngine, settings: SettingsBook) -> None:
         self._engine, self._settings = engine, settings
+        self._for_work: GroupRead[str, Row[Any]] = GroupRead(engine, _rows_by_sid)
 
     async def find(self, account_sid: AccountSid, sid: RecordingSid) -> Recording | None:
         """The recording in whatever state, or None when this account has none of that SID."""
         async with self._engine.connect() as connection:
             row = (
-                (
-                    await connection.execute(
-                        select(recordings).where(recordings.c.sid == sid, recordings.c.account_sid == account_sid)
-                    )
+                await connection.execute(
+                    select(recordings).where(recordings.c.sid == sid, recordings.c.account_sid == account_sid)
                 )
-                .mappings()
-                .one_or_none()
-            )
-        return None if row is None else (await self._read([row]))[0]
+            ).one_or_none()
+        return None if row is None else (await self._read_all([row]))[0]
 
     async def fetch(self, account_sid: AccountSid, sid: RecordingSid) -> Recording:
         """As `find`; raises `NotFound`."""
@@ -85,9 +77,8 @@ class Recordings:
 
     async def find_for_work(self, sid: RecordingSid) -> Recording | None:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(recordings).where(recordings.c.sid == sid))).mappings().one_or_none()
-        return None if row is None else (await self._read([row]))[0]
+        row = await self._for_work.find(sid)
+        return None if row is None else (await self._read_all([row]))[0]
 
     async def list(
         self, account_sid: AccountSid, wanted: RecordingFilter, *, place: Place | None, size: int
@@ -96,16 +87,16 @@ class Recordings:
         query = _filtered(account_sid, wanted)
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=place, size=size)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return make_page(await self._read(rows), place=place, size=size)
+            rows = (await connection.execute(query)).all()
+        return make_page(await self._read_all(rows), place=place, size=size)
 
     async def list_video(
         self, account_sid: AccountSid, wanted: VideoFilter, *, place: Place | None, size: int
     ) -> Page[Recording]:
         """One page of an account's video recordings, newest first."""
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(video_page(account_sid, wanted, place=place, size=size))).mappings().all()
-        return make_page(await self._read(rows), place=place, size=size)
+            rows = (await connection.execute(video_page(account_sid, wanted, place=place, size=size))).all()
+        return make_page(await self._read_all(rows), place=place, size=size)
 
     async def list_unfinished(
         self,
@@ -129,8 +120,8 @@ class Recordings:
             query = query.where(recordings.c.state == State.FATAL)
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=after, size=limit - 1)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return await self._read(rows)
+            rows = (await connection.execute(query)).all()
+        return await self._read_all(rows)
 
     async def list_of_host(self, host_id: str, states: frozenset[State]) -> Sequence[Recording]:
         """What lies in one host's spool in these states. For recovery."""
@@ -138,15 +129,15 @@ class Recordings:
             recordings.c.unfinished, recordings.c.host_id == host_id, recordings.c.state.in_(states)
         )
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return await self._read(rows)
+            rows = (await connection.execute(query)).all()
+        return await self._read_all(rows)
 
     async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
         """Deleted recordings whose metadata has been kept long enough. For the purger."""
         query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(query.limit(limit))).mappings().all()
-        return await self._read(rows)
+            rows = (await connection.execute(query.limit(limit))).all()
+        return await self._read_all(rows)
 
     async def accounts_with_stale_video(self) -> Sequence[AccountSid]:
         """Accounts with a held video recording that was refused under older settings than theirs of now."""
@@ -172,12 +163,21 @@ class Recordings:
         async with self._engine.connect() as connection:
             return [AccountSid(sid) for sid in (await connection.execute(query)).scalars()]
 
-    async def known(self, sids: Sequence[str]) -> set[str]:
-        """Which of these SIDs the ledger has a row or a tombstone for. For recovery."""
+    async def find_all_for_recovery(self, sids: Sequence[str]) -> dict[str, Recording]:
+        """The recordings there are of these SIDs, in one query."""
+        if not sids:
+            return {}
         async with self._engine.connect() as connection:
-            rows = await connection.execute(select(recordings.c.sid).where(recordings.c.sid.in_(sids)))
+            rows = (await connection.execute(select(recordings).where(recordings.c.sid.in_(sids)))).all()
+        return {recording.sid: recording for recording in await self._read_all(rows)}
+
+    async def buried(self, sids: Sequence[str]) -> set[str]:
+        """Which of these SIDs have a tombstone. For recovery."""
+        if not sids:
+            return set()
+        async with self._engine.connect() as connection:
             gone = await connection.execute(select(tombstones.c.sid).where(tombstones.c.sid.in_(sids)))
-            return set(rows.scalars()) | set(gone.scalars())
+            return set(gone.scalars())
 
     async def history(self, account_sid: AccountSid, sid: RecordingSid) -> Sequence[MoveLine]:
         """Every move of a recording, in order."""
@@ -201,30 +201,34 @@ class Recordings:
         async with self._engine.connect() as connection:
             return {row.state: row.total for row in await connection.execute(query)}
 
-    async def _read(self, rows: Sequence[RowMapping]) -> Sequence[Recording]:
-        """Rows as recordings; those of kind `video` with their tracks, which voice costs nothing."""
-        sids = [row["sid"] for row in rows if row["kind"] == RecordingKind.VIDEO]
+    async def _read_all(self, rows: Sequence[Row[Any]]) -> Sequence[Recording]:
+        """Rows as recordings; those of kind `video` with their tracks, which voice costs no query."""
         tracks: Mapping[str, VideoTrack] = {}
-        if sids:
+        if sids := [row.sid for row in rows if row.kind == RecordingKind.VIDEO]:
             async with self._engine.connect() as connection:
                 tracks = await tracks_of(connection, sids)
-        return [await self._recording(row, tracks.get(row["sid"])) for row in rows]
+        return [await self._read(row, tracks.get(row.sid)) for row in rows]
 
-    async def _recording(self, row: RowMapping, track: VideoTrack | None) -> Recording:
-        values = {name: row[name] for name in _PLAIN}
-        wish = None
-        if row["callback_url"]:
-            wish = CallbackWish(
-                url=row["callback_url"], method=row["callback_method"], events=tuple(row["callback_events"])
-            )
-        return Recording(
-            kind=RecordingKind(row["kind"]),
-            state=State(row["state"]),
-            callback=wish,
-            settings=await self._settings.version(row["settings_id"]),
-            video=track,
-            **values,
-        )
+    async def _read(self, row: Row[Any], track: VideoTrack | None) -> Recording:
+        """The recording of a row, its fields set at once: a page has 1,000 of them."""
+        facts = dict(zip(_COLUMNS, row, strict=True))
+        facts["settings"] = await self._settings.version(facts["settings_id"])
+        facts["kind"], facts["state"] = RecordingKind(facts["kind"]), State(facts["state"])
+        url, method, events = (facts.pop(name) for name in _CALLBACK)
+        facts["callback"] = CallbackWish(url=url, method=method, events=tuple(events)) if url else None
+        facts["video"], facts["carried"] = track, False
+        del facts["unfinished"]
+        recording = object.__new__(Recording)
+        recording.__dict__.update(facts)
+        return recording
+
+
+async def _rows_by_sid(connection: AsyncConnection, sids: Sequence[str]) -> dict[str, Row[Any]]:
+    return {row.sid: row for row in await connection.execute(_BY_SID, {"sids": sids})}
+
+
+# One parameter for any number of SIDs, so that it is one statement to compile and to plan.
+_BY_SID = select(recordings).where(recordings.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
 
 
 def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:

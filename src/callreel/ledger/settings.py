@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, Column, Text, bindparam, func, insert, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from callreel.ledger.group_read import GroupRead
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.tables import settings_versions
 from callreel.model.sid import AccountSid
@@ -24,20 +26,12 @@ class SettingsBook:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._versions: dict[int, StorageSettings] = {}
+        self._newest: GroupRead[tuple[str, str], int] = GroupRead(engine, _newest_numbers)
 
     async def current(self, account_sid: AccountSid, kind: RecordingKind) -> tuple[int | None, StorageSettings]:
         """The newest version and its number; the defaults, and no number, before the first was saved."""
-        query = (
-            select(settings_versions.c.id, settings_versions.c.settings)
-            .where(settings_versions.c.account_sid == account_sid, settings_versions.c.kind == kind)
-            .order_by(settings_versions.c.id.desc())
-            .limit(1)
-        )
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            return None, StorageSettings()
-        return row.id, self._remember(row.id, StorageSettings.from_json(row.settings))
+        number = await self._newest.find((account_sid, kind))
+        return number, await self.version(number)
 
     async def version(self, number: int | None) -> StorageSettings:
         """The settings of one version; the defaults for none."""
@@ -74,3 +68,23 @@ class SettingsBook:
             self._versions.clear()
         self._versions[number] = settings
         return settings
+
+
+async def _newest_numbers(connection: AsyncConnection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    rows = await connection.execute(_NEWEST, {"accounts": [a for a, _ in names], "kinds": [k for _, k in names]})
+    return {(row.account_sid, row.kind): row.id for row in rows}
+
+
+_ASKED = (
+    func.unnest(bindparam("accounts", type_=ARRAY(Text)), bindparam("kinds", type_=ARRAY(Text)))
+    .table_valued(Column("account_sid", Text), Column("kind", Text), name="asked")
+    .render_derived()
+)
+_LAST = (
+    select(settings_versions.c.id)
+    .where(settings_versions.c.account_sid == _ASKED.c.account_sid, settings_versions.c.kind == _ASKED.c.kind)
+    .order_by(settings_versions.c.id.desc())
+    .limit(1)
+    .lateral()
+)
+_NEWEST = select(_ASKED.c.account_sid, _ASKED.c.kind, _LAST.c.id).join_from(_ASKED, _LAST, true())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from callreel.errors import BucketRefused, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
 from callreel.model.storage_settings import RecordingKind
-from callreel.model.video_failure import UPLOAD_TROUBLE, video_code_of
+from callreel.model.video_failure import UPLOAD_TROUBLE, VIDEO_CODES, video_code_of
 
 TOO_SHORT = 16101
 ENCRYPTION_FAILED = 16104
@@ -36,3 +36,8 @@ def refusal_code(why: Final | InvalidDestination, *, kind: RecordingKind) -> int
 def parking_code(kind: RecordingKind) -> int:
     """The code of a recording of this kind that was tried for the whole window."""
     return UPLOAD_TROUBLE if kind is RecordingKind.VIDEO else BAD_CONFIGURATION
+
+
+def level_of(code: int) -> str:
+    """How Twilio grades the alert of a failed delivery: video's are warnings, since its media is held."""
+    return "warning" if code in VIDEO_CODES else "error"

@@ -16,10 +16,11 @@ DEFAULT_KEY_TEMPLATE = "{prefix}/{account_sid}/{recording_sid}"  # Twilio's own 
 VIDEO_KEY_TEMPLATE = "{prefix}/{account_sid}/{recording_sid}.{extension}"  # as Twilio's own store has it
 MAX_KEY_BYTES = 1024  # S3's limit on an object key
 
-_AWS_VIRTUAL = re.compile(
-    r"(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])\.s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com"
-)
-_AWS_PATH = re.compile(r"s3(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com")
+_AWS_S3 = r"s3(?:\.dualstack)?(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?"
+_AWS_VIRTUAL = re.compile(rf"(?P<bucket>[a-z0-9][a-z0-9.-]{{1,61}}[a-z0-9])\.{_AWS_S3}")
+_AWS_PATH = re.compile(_AWS_S3)
+_AWS_DOMAINS = (".amazonaws.com", ".amazonaws.com.cn")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*", re.ASCII)  # some resolvers read such a last label as an IPv4 address
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9-]|\.(?!\.)){1,61}[a-z0-9]", re.ASCII)
 _COMPATIBLE_BUCKET = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]|\.(?!\.)){1,61}[A-Za-z0-9]", re.ASCII)
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)", re.ASCII)
@@ -82,10 +83,12 @@ def parse_destination(url: str, *, region: str | None = None, private_networks: 
             bucket=virtual["bucket"],
             region=where,
             prefix="/".join(segments),
-            path_style=False,
+            path_style="." in virtual["bucket"],  # AWS's certificate covers one label before .s3
             is_aws=True,
         )
     on_aws = _AWS_PATH.fullmatch(host)
+    if on_aws is None and host.endswith(_AWS_DOMAINS):
+        raise InvalidDestination(f"'{host}' is a host of AWS, but not one that callreel knows a bucket by")
     if not segments:
         raise InvalidDestination("The bucket URL names no bucket; expected https://host/bucket[/prefix]")
     _check_bucket(segments[0], compatible=on_aws is None)
@@ -144,7 +147,8 @@ def check_key_template(template: str) -> str:
     rest = _TEMPLATE_FIELDS.sub("x", template)
     if "{" in rest or "}" in rest:
         raise InvalidDestination("KeyTemplate has a brace that belongs to no field")
-    for segment in rest.strip("/").split("/"):
+    without_prefix = _TEMPLATE_FIELDS.sub("x", template.replace("{prefix}", ""))  # a bucket URL may have none
+    for segment in filter(None, [*rest.split("/"), *without_prefix.split("/")]):
         _check_segment(segment)
     if len(template) > 512:
         raise InvalidDestination("KeyTemplate must have at most 512 characters")
@@ -190,7 +194,7 @@ def _check_scheme(scheme: str, host: str, networks: Sequence[Network]) -> None:
     if address is not None:
         if not any(address in network for network in networks if network.version == address.version):
             raise InvalidDestination("The bucket URL must name a DNS host, not an IP address")
-    elif not all(_LABEL.fullmatch(label) for label in host.split(".")) or host.rsplit(".", 1)[-1].isdigit():
+    elif not all(_LABEL.fullmatch(label) for label in host.split(".")) or _NUMBER.fullmatch(host.rsplit(".", 1)[-1]):
         raise InvalidDestination(f"'{host}' is not a DNS-compliant host name")
     elif "." not in host and not networks:
         raise InvalidDestination(f"'{host}' is not a full DNS host name")

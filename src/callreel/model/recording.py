@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Self
 
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import FatalErrorPolicy, RecordingKind, StorageSettings
@@ -85,12 +86,13 @@ class CallbackWish:
     events: tuple[str, ...] = ("completed",)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
     `video` is the track of a video recording, None for voice. `carried` is true while a worker takes the recording
     from step to step under one job; it is not stored.
+    Without slots, so that `changed` can copy it whole: each move makes one, and `replace` took 20 µs for it.
     """
 
     sid: RecordingSid
@@ -141,6 +143,12 @@ class Recording:
     purge_after: datetime | None = None
     video: VideoTrack | None = None
     carried: bool = field(default=False, compare=False)
+
+    def changed(self, **facts: Any) -> Self:
+        """The same recording with these facts in place of the old ones."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, **facts)
+        return other
 
     @property
     def is_sealed(self) -> bool:

@@ -1,7 +1,8 @@
 """The spool: where a recording is durable before it is acknowledged, until the bucket has proved it holds it.
 
-`tmp/` is being written, `ready/` is durable, `quarantine/` is unexplained and never removed by code. Names
-come from SIDs alone: `<sid>` is the media as it came, `<sid>.sealed` its ciphertext.
+`tmp/` is being written, `ready/` is durable, `quarantine/` is unexplained and never removed by code. `<sid>`
+is the media as it came, `<sid>.sealed.<begin of its SHA-256>` its ciphertext: every sealing has a name of its own,
+so that no second one can touch the bytes that a row already promises.
 """
 
 from __future__ import annotations
@@ -10,22 +11,16 @@ import asyncio
 import fcntl
 import hashlib
 import os
+import re
 import secrets
+import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from callreel.errors import (
-    BlobMissing,
-    BodyCutShort,
-    BodyTooLarge,
-    Misconfigured,
-    NameTaken,
-    SpoolFailed,
-    SpoolFull,
-)
+from callreel.errors import BlobMissing, BodyCutShort, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
 from callreel.failpoints import reach
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.spool.directory_sync import DirectorySync
@@ -39,6 +34,8 @@ from callreel.spool.durable import (
 )
 
 T = TypeVar("T")
+
+_HOST_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 
 GATHER_BYTES = 256 * 1024  # what is collected before a thread writes and hashes it
 RESERVE_BYTES = 1 << 30  # kept free: 1 GiB, or a twentieth of a smaller disk
@@ -64,15 +61,17 @@ class SpooledBlob:
     md5: str
 
     def read(self, start: int, length: int) -> bytes:
-        """These bytes of the blob. Raises `BlobMissing` when the file is not there."""
+        """These bytes of the blob. Raises `BlobMissing` when the file is gone, `SpoolFailed` when the disk refuses."""
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                return os.pread(descriptor, length, start)
+            finally:
+                os.close(descriptor)
         except FileNotFoundError as why:
             raise BlobMissing(f"{self.path.name} is not in the spool") from why
-        try:
-            return os.pread(descriptor, length, start)
-        finally:
-            os.close(descriptor)
+        except OSError as why:
+            raise SpoolFailed(f"{self.path.name} could not be read from the spool: {why.strerror}") from why
 
 
 class Spool:
@@ -149,37 +148,37 @@ class Spool:
                 raise BodyCutShort()
             return await draft.keep(judge)
 
-    def path_of(self, sid: str, *, sealed: bool = False) -> Path:
-        """Where a recording's file lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
-        name = parse_sid(sid[:2], sid)
-        return self.ready / (f"{name}.sealed" if sealed else name)
+    def path_of(self, sid: str) -> Path:
+        """Where a recording's media lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
+        return self.ready / parse_sid(sid[:2], sid)
+
+    def sealed_path_of(self, sid: str, sha256: str) -> Path:
+        """Where the ciphertext with this SHA-256 lies in `ready/`. Raises `InvalidSid`."""
+        return self.ready / f"{parse_sid(sid[:2], sid)}.sealed.{sha256[:16]}"
 
     def blob(self, sid: str, *, sealed: bool, size_bytes: int, sha256: str, md5: str) -> SpooledBlob:
         """The blob of a sealed recording, by the facts its row holds."""
-        return SpooledBlob(path=self.path_of(sid, sealed=sealed), size_bytes=size_bytes, sha256=sha256, md5=md5)
+        path = self.sealed_path_of(sid, sha256) if sealed else self.path_of(sid)
+        return SpooledBlob(path=path, size_bytes=size_bytes, sha256=sha256, md5=md5)
 
     async def write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
         """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
 
-        Whatever an interrupted sealing left is replaced first: its bytes were never in a row. Raises
-        `BlobMissing` when there is no media to encrypt and `SpoolFailed` when the disk refuses.
+        What an interrupted sealing left stays for recovery: its bytes were never in a row. Raises `BlobMissing`
+        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises.
         """
         return await self._in_thread(self._write_sealed, sid, encrypt)
 
-    async def release_plain(self, sid: RecordingSid) -> None:
-        """Remove the media once its ciphertext is committed."""
-        await self._in_thread(remove, self.path_of(sid))
-        await self._synced()
+    async def release(self, sid: RecordingSid, *, blob_sha256: str | None = None) -> None:
+        """Give the disk back: remove a recording's media, and its ciphertext of this SHA-256. May be repeated.
 
-    async def release(self, sid: RecordingSid) -> None:
-        """Give the disk back: remove whatever the spool holds of a recording. May be repeated."""
-        gone = await self._in_thread(self._remove_all, sid)
-        if gone:
+        Raises `SpoolFailed` when the disk refuses.
+        """
+        paths = [self.path_of(sid)]
+        if blob_sha256 is not None:
+            paths.append(self.sealed_path_of(sid, blob_sha256))
+        if await self._in_thread(_remove_all, paths):
             await self._synced()
-
-    def holds(self, sid: str) -> bool:
-        """Whether the spool has the media or its ciphertext."""
-        return self.path_of(sid).exists() or self.path_of(sid, sealed=True).exists()
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -190,43 +189,49 @@ class Spool:
         except OSError as why:
             raise SpoolFailed(f"The spool directory could not be synced: {why.strerror}") from why
 
-    def _remove_all(self, sid: RecordingSid) -> bool:
-        plain, sealed = remove(self.path_of(sid)), remove(self.path_of(sid, sealed=True))
-        return plain or sealed
-
     def _write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
-        target = self.path_of(sid, sealed=True)
-        draft = self.tmp / f"{target.name}.{secrets.token_hex(4)}"
-        remove(target)
+        draft = self.tmp / f"{parse_sid(sid[:2], sid)}.sealed.{secrets.token_hex(4)}"
         try:
             with self.path_of(sid).open("rb") as source, os.fdopen(create_exclusively(draft), "w+b") as sink:
                 hashing = _HashingWriter(sink)
                 made = encrypt(source, hashing)  # type: ignore[arg-type]
                 sink.flush()
                 os.fsync(sink.fileno())
-            rename_without_replacing(draft, target)
+            digests = hashing.digests()
+            rename_without_replacing(draft, self.sealed_path_of(sid, digests.sha256))
             reach("C7")
             sync_directory(self.ready)
         except FileNotFoundError as why:
             raise BlobMissing(f"{sid} is not in the spool") from why
         except OSError as why:
+            raise SpoolFailed(f"{sid} could not be sealed: {why.strerror}") from why
+        finally:
             remove(draft)
-            raise SpoolFailed() from why
-        return made, hashing.digests()
+        return made, digests
 
     def _read_host_id(self) -> str:
         """A name that stays with this directory, however often the machine is renamed."""
         path = self.root / "host-id"
+        if not path.exists():
+            self._mint_host_id(path)
+        name = path.read_text().strip()
+        if not _HOST_ID.fullmatch(name):
+            raise Misconfigured(f"{path} does not hold the spool's name; restore it, or recordings are not found again")
+        return name
+
+    def _mint_host_id(self, path: Path) -> None:
+        draft = self.root / f"host-id.{secrets.token_hex(4)}"
         try:
-            descriptor = create_exclusively(path)
+            with os.fdopen(create_exclusively(draft), "w") as file:
+                file.write(secrets.token_hex(6))
+                file.flush()
+                os.fsync(file.fileno())
+            rename_without_replacing(draft, path)
         except FileExistsError:
-            return path.read_text().strip()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(6))
-            file.flush()
-            os.fsync(file.fileno())
+            pass  # another process was faster, and its name holds
+        finally:
+            remove(draft)
         sync_directory(self.root)
-        return path.read_text().strip()
 
 
 NOTHING = Digests(size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest())
@@ -246,7 +251,8 @@ class Draft:
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        self._kept = False
+        self._turn = threading.Lock()  # a cancelled request discards while a thread may still be writing
+        self._named = self._kept = self._discarded = False
         self.size_bytes = 0
 
     async def __aenter__(self) -> Draft:
@@ -287,10 +293,16 @@ class Draft:
         )
 
     async def discard(self) -> None:
-        """Forget what was received."""
+        """Forget what was received, also what already has its name."""
         await self._spool._in_thread(self._remove)
 
     def _flush(self, gathered: list[bytes]) -> None:
+        with self._turn:
+            self._append(gathered)
+
+    def _append(self, gathered: list[bytes]) -> None:
+        if self._discarded:
+            raise SpoolFailed("The recording was discarded while it was being written")
         try:
             if self._file is None:
                 self._file = os.fdopen(create_exclusively(self._path), "w+b", buffering=0)
@@ -302,7 +314,11 @@ class Draft:
             raise SpoolFailed() from why
 
     def _settle(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T]) -> T:
-        self._flush(gathered)
+        with self._turn:
+            return self._judge_and_name(gathered, judge)
+
+    def _judge_and_name(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T]) -> T:
+        self._append(gathered)
         assert self._file is not None
         reach("C1")
         self._file.seek(0)
@@ -318,12 +334,26 @@ class Draft:
             rename_without_replacing(self._path, self._spool.path_of(self._sid))
         except FileExistsError as why:
             raise NameTaken(f"The spool already holds {self._sid}") from why
+        self._named = True
         return judgement
 
     def _remove(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        with self._turn:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
             remove(self._path)
+            if self._named:  # no row can name it: `keep` has not returned
+                remove(self._spool.path_of(self._sid))
+
+
+def _remove_all(paths: list[Path]) -> bool:
+    """Remove these files; False when none was there."""
+    try:
+        removed = [remove(path) for path in paths]
+    except OSError as why:
+        raise SpoolFailed(f"The spool could not give back {paths[0].name}: {why.strerror}") from why
+    return any(removed)
 
 
 def _write_all(file: BinaryIO, chunk: bytes) -> None:

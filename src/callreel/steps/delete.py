@@ -22,7 +22,7 @@ async def delete(
 
     The object in the customer's own bucket is the customer's and stays. Every removal may be repeated.
     """
-    await spool.release(recording.sid)
+    await spool.release(recording.sid, blob_sha256=recording.blob_sha256)
     if not recording.is_external and recording.object_key is not None:
         await buckets.storage.delete(recording.object_key)
     reach("C17")

@@ -9,21 +9,24 @@ from typing import Any
 
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
 from callreel.bucket.s3 import S3Bucket
+from callreel.bucket.traffic import Traffic
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.errors import (
     BucketRefused,
     BucketStumbled,
+    CallreelError,
     EvidenceMismatch,
     Final,
     InvalidDestination,
     NotNow,
     PromiseBroken,
+    SealBroken,
 )
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
-from callreel.model.delivery_failure import parking_code, refusal_code
+from callreel.model.delivery_failure import level_of, parking_code, refusal_code
 from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
 from callreel.model.patience import CONFIRM_S, Park, Patience
 from callreel.model.recording import Recording, State
@@ -39,6 +42,7 @@ class Delivering:
     ledger: Ledger
     spool: Spool
     buckets: Buckets
+    traffic: Traffic
     patience: Patience
     clock: Clock
     rng: Random
@@ -66,13 +70,15 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
     )
     began = parts.clock.monotonic()
     try:
-        recording, evidence = await _send(recording, parts)
+        async with parts.traffic.room_for(recording.blob_size_bytes or 0):
+            began = parts.clock.monotonic()
+            recording, evidence = await _send(recording, parts)
     except (BucketRefused, Final, InvalidDestination) as why:
         return await _after_a_refusal(recording, why, parts, took_s=parts.clock.monotonic() - began)
+    except (NotNow, SealBroken) as why:  # a credential our key ring does not open is ours to mend, within the window
+        return await _after_a_stumble(recording, why, parts, took_s=parts.clock.monotonic() - began)
     except PromiseBroken as why:
         return await _park_corrupt(recording, why, parts)
-    except NotNow as why:
-        return await _after_a_stumble(recording, why, parts, took_s=parts.clock.monotonic() - began)
     reach("C12")
     release_at = None
     if evidence.method is VerifyMethod.ACCEPTED:
@@ -153,13 +159,16 @@ async def _after_a_refusal(
     now = parts.clock.now()
     told = _told(why)
     first_at = recording.refused_at
+    spent_s = recording.retry_spent_s + took_s
     if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
+        if spent_s >= parts.patience.window_s:
+            return await _park(recording, why, parts, spent_s=spent_s)
         return await parts.ledger.move(
             recording,
             State.WAITING,
             reason=f"refused, to be confirmed: {why.message}",
             refused_at=first_at or now,
-            retry_spent_s=recording.retry_spent_s + took_s,
+            retry_spent_s=spent_s,
             retry_wait_s=CONFIRM_S,
             next_attempt_at=now + timedelta(seconds=CONFIRM_S),
             **told,
@@ -172,26 +181,14 @@ async def _after_a_refusal(
     return failed
 
 
-async def _after_a_stumble(recording: Recording, why: NotNow, parts: Delivering, *, took_s: float) -> Recording:
+async def _after_a_stumble(
+    recording: Recording, why: NotNow | SealBroken, parts: Delivering, *, took_s: float
+) -> Recording:
     spent_s = recording.retry_spent_s + took_s
     asked_s = why.retry_after_s if isinstance(why, BucketStumbled) else None
     decision = parts.patience.after_a_stumble(recording.attempts, spent_s, parts.rng, asked_s=asked_s)
-    told = _told(why)
-    code = parking_code(recording.kind)
     if isinstance(decision, Park):
-        parked = await parts.ledger.move(
-            recording,
-            State.PARKED,
-            reason=f"the retry window is used up: {why.message}",
-            error_code=code,
-            refused_at=None,
-            retry_spent_s=spent_s,
-            retry_wait_s=0.0,
-            next_attempt_at=None,
-            **told,
-        )
-        await _alert(parked, code, f"Uploading was given up for now: {why.message}", parts)
-        return parked
+        return await _park(recording, why, parts, spent_s=spent_s)
     waiting = await parts.ledger.move(
         recording,
         State.WAITING,
@@ -200,11 +197,28 @@ async def _after_a_stumble(recording: Recording, why: NotNow, parts: Delivering,
         retry_spent_s=spent_s,
         retry_wait_s=decision.seconds,
         next_attempt_at=parts.clock.now() + timedelta(seconds=decision.seconds),
-        **told,
+        **_told(why),
     )
     if recording.kind is RecordingKind.VIDEO and recording.last_error_code is None:  # once, not for every attempt
         await _alert(waiting, UPLOAD_TROUBLE, f"Uploading is tried again after a delay: {why.message}", parts)
     return waiting
+
+
+async def _park(recording: Recording, why: CallreelError, parts: Delivering, *, spent_s: float) -> Recording:
+    code = parking_code(recording.kind)
+    parked = await parts.ledger.move(
+        recording,
+        State.PARKED,
+        reason=f"the retry window is used up: {why.message}",
+        error_code=code,
+        refused_at=None,
+        retry_spent_s=spent_s,
+        retry_wait_s=0.0,
+        next_attempt_at=None,
+        **_told(why),
+    )
+    await _alert(parked, code, f"Uploading was given up for now: {why.message}", parts)
+    return parked
 
 
 async def _park_corrupt(recording: Recording, why: PromiseBroken, parts: Delivering) -> Recording:
@@ -240,7 +254,7 @@ async def _alert(recording: Recording, code: int, text: str, parts: Delivering) 
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             code=code,
-            level="warning" if recording.kind is RecordingKind.VIDEO else "error",  # as Twilio grades them
+            level=level_of(code),
             text=text,
             at=parts.clock.now(),
         )

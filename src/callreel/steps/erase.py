@@ -23,5 +23,5 @@ async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention
         deleted_at=now,
         purge_after=retention.purge_after(now, kind=recording.kind),
     )
-    await spool.release(recording.sid)
+    await spool.release(recording.sid, blob_sha256=recording.blob_sha256)
     return erased

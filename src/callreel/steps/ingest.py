@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from callreel.clock import Clock
-from callreel.errors import NotFound
+from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
@@ -49,6 +49,8 @@ async def ingest(
     `BodyTooLarge`, `BodyCutShort`, `NotAudio`, `IdempotencyConflict`, `SpoolFailed` and `DatabaseAway`; after
     any of them nothing was acknowledged.
     """
+    if announced_bytes is not None and announced_bytes > limit_bytes:
+        raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
     spool.check_room(announced_bytes or 0)
     settings_id, settings = await ledger.settings.current(intake.account_sid, intake.kind)
     sid = RecordingSid(mint_sid("RE"))
@@ -86,7 +88,11 @@ async def ingest(
         callback=intake.callback,
         error_code=TOO_SHORT if state is State.ABSENT else None,
     )
-    born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
+    try:
+        born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
+    except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
+        await spool.release(sid)
+        raise
     reach("C5")
     if isinstance(born, AlreadyBorn):
         await spool.release(sid)
@@ -94,17 +100,6 @@ async def ingest(
         if first is None:
             raise NotFound()
         return first
-    if intake.callback_problem:
-        await ledger.alerts.raise_alert(
-            Alert(
-                account_sid=intake.account_sid,
-                recording_sid=sid,
-                code=INVALID_CALLBACK_URL,
-                level="warning",
-                text=intake.callback_problem,
-                at=now,
-            )
-        )
     return born
 
 
@@ -152,6 +147,23 @@ def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyr
         conference=conference,
         idempotency_key=intake.idempotency_key,
         request_hash=hashlib.sha256(request.encode()).hexdigest(),
+        alerts=_callback_alert(recording, intake, now),
+    )
+
+
+def _callback_alert(recording: Recording, intake: Intake, now: datetime) -> tuple[Alert, ...]:
+    """That no callback will come, for its owner to read. It is written with the row: a 201 must not fail on it."""
+    if intake.callback_problem is None:
+        return ()
+    return (
+        Alert(
+            account_sid=intake.account_sid,
+            recording_sid=recording.sid,
+            code=INVALID_CALLBACK_URL,
+            level="warning",
+            text=intake.callback_problem,
+            at=now,
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from random import Random
 
@@ -14,6 +15,8 @@ from callreel.model.patience import Park, Patience
 from callreel.outbound.callback import CallbackSender
 from callreel.sealing.keyring import Keyring
 
+PUT_OFF_S = 10.0  # at most, when others are waiting and the receiver is still busy with earlier events
+
 
 async def notify(
     recording_sid: str,
@@ -24,14 +27,19 @@ async def notify(
     patience: Patience,
     clock: Clock,
     rng: Random,
+    is_crowded: Callable[[], bool],
 ) -> None:
     """Send a recording's owed events in order; one that must wait keeps those behind it waiting.
 
     At least once each, with the same idempotency token on every try. What the receiver refuses for good, or
-    did not take within the window, is given up and stands in the account's alerts.
+    did not take within the window, is given up and stands in the account's alerts. While it is crowded, an event
+    whose receiver is busy is put off rather than hold up those for others.
     """
     for event in await ledger.outbox.list_due(recording_sid):
         if event.next_attempt_at is not None and event.next_attempt_at > clock.now():
+            return
+        if is_crowded() and sender.is_busy(event.url):
+            await ledger.outbox.put_off(event, at=clock.now() + timedelta(seconds=rng.uniform(1, PUT_OFF_S)))
             return
         try:
             token = await _auth_token(event, ledger, keyring)

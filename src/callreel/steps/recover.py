@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from itertools import islice
 
 from callreel.clock import Clock
 from callreel.errors import Outrun
@@ -13,6 +15,7 @@ from callreel.model.recording import Recording, State, next_job
 from callreel.spool.spool import Spool
 from callreel.spool.survey import Found, discard, put_in_quarantine, survey_ready, survey_tmp
 
+BATCH = 500  # files looked up in the ledger at once
 ORPHAN_AGE_S = 3600.0  # no request lasts as long: what is older and unknown was never acknowledged
 _AT_WORK = frozenset(
     {State.SPOOLED, State.SEALED, State.UPLOADING, State.WAITING, State.DELIVERED, State.FATAL, State.DELETING}
@@ -30,11 +33,20 @@ class Recovered:
     quarantined: list[str] = field(default_factory=list)
 
 
-async def recover(*, ledger: Ledger, spool: Spool, clock: Clock, live_jobs: set[str], is_start: bool) -> Recovered:
+async def recover(
+    *,
+    ledger: Ledger,
+    spool: Spool,
+    clock: Clock,
+    live_jobs: set[str],
+    live_tellings: set[str],
+    is_start: bool,
+) -> Recovered:
     """Bring ledger, spool and queue together again. Idempotent, and safe to be killed at any point.
 
     At start nobody else works on this spool, so an UPLOADING row has lost its worker and waits again, due now.
-    `live_jobs` are the recordings the queue still holds a job for; every other that asks for one gets one.
+    `live_jobs` are the recordings the queue still holds a step for, `live_tellings` those it holds a callback for;
+    every other that asks for one gets one. So do accounts whose held video is to be taken up again.
     """
     done = Recovered()
     jobs: list[JobRow] = []
@@ -43,16 +55,17 @@ async def recover(*, ledger: Ledger, spool: Spool, clock: Clock, live_jobs: set[
             await _take_back(recording, ledger, clock, done)
         elif recording.sid not in live_jobs:
             _remind(recording, jobs, done)
-    jobs += [JobRow("notify", sid) for sid in await ledger.outbox.list_due_recordings() if sid not in live_jobs]
+    jobs += [JobRow("notify", sid) for sid in await ledger.outbox.list_due_recordings() if sid not in live_tellings]
     stale = await ledger.recordings.accounts_with_stale_video()
     jobs += [JobRow(TAKE_UP, account_sid) for account_sid in stale if account_sid not in live_jobs]
     if jobs:
         await ledger.remind(jobs)
-    await _tidy_ready(ledger, spool, clock, done)
+    files = survey_ready(spool, now_s=clock.now().timestamp())
+    while batch := list(islice(files, BATCH)):
+        await _tidy_ready(batch, ledger, spool, done, is_start=is_start)
     for found in survey_tmp(spool, now_s=clock.now().timestamp()):
         if found.age_s > ORPHAN_AGE_S:  # C1, C2: no acknowledgement was sent
-            discard(spool, found)
-            done.discarded.append(found.path.name)
+            await _discard(spool, found, done)
     return done
 
 
@@ -73,20 +86,36 @@ def _remind(recording: Recording, jobs: list[JobRow], done: Recovered) -> None:
         done.reminded.append(recording.sid)
 
 
-async def _tidy_ready(ledger: Ledger, spool: Spool, clock: Clock, done: Recovered) -> None:
+async def _tidy_ready(batch: list[Found], ledger: Ledger, spool: Spool, done: Recovered, *, is_start: bool) -> None:
     """Files whose row says they may go, and files that have no row at all."""
-    for found in survey_ready(spool, now_s=clock.now().timestamp()):
-        recording = await ledger.recordings.find_for_work(found.sid) if found.sid else None  # type: ignore[arg-type]
+    rows = await ledger.recordings.find_all_for_recovery([found.sid for found in batch if found.sid])
+    buried = await ledger.recordings.buried([found.sid for found in batch if found.sid and found.sid not in rows])
+    for found in batch:
+        recording = rows.get(found.sid) if found.sid else None
         if recording is not None:
-            if recording.state in _LEFT_THE_SPOOL or _is_leftover(found, recording):  # C8, C14
-                discard(spool, found)
-                done.discarded.append(found.path.name)
+            if recording.state in _LEFT_THE_SPOOL or _is_leftover(
+                found, recording, spool, is_start=is_start
+            ):  # C8, C14
+                await _discard(spool, found, done)
+        elif found.sid in buried:  # its owner had it deleted long ago
+            await _discard(spool, found, done)
         elif found.age_s > ORPHAN_AGE_S:  # C4: the client was told to send it again
-            put_in_quarantine(spool, found)
+            await asyncio.to_thread(put_in_quarantine, spool, found)
             done.quarantined.append(found.path.name)
 
 
-def _is_leftover(found: Found, recording: Recording) -> bool:
-    """The plain file of an encrypted recording, or ciphertext that was never committed (C7)."""
-    encrypted = recording.encryption_details is not None
-    return found.is_sealed != encrypted if recording.is_sealed else found.is_sealed and found.age_s > ORPHAN_AGE_S
+def _is_leftover(found: Found, recording: Recording, spool: Spool, *, is_start: bool) -> bool:
+    """The plain file of an encrypted recording, or ciphertext that was never committed (C7).
+
+    Before a recording is sealed its ciphertext may be one that is being committed right now, except at start.
+    """
+    if recording.blob_sha256 is None:
+        return found.is_sealed and is_start
+    if recording.encryption_details is None:
+        return found.is_sealed
+    return found.path != spool.sealed_path_of(recording.sid, recording.blob_sha256)
+
+
+async def _discard(spool: Spool, found: Found, done: Recovered) -> None:
+    await asyncio.to_thread(discard, spool, found)
+    done.discarded.append(found.path.name)

@@ -11,6 +11,6 @@ from callreel.spool.spool import Spool
 async def release(recording: Recording, *, spool: Spool, ledger: Ledger) -> Recording:
     """Give the disk back. The bucket has proved it holds the blob."""
     reach("C13")
-    await spool.release(recording.sid)
+    await spool.release(recording.sid, blob_sha256=recording.blob_sha256)
     reach("C14")
     return await ledger.move(recording, State.RELEASED, next_attempt_at=None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from callreel.buckets import Buckets
@@ -32,7 +31,7 @@ async def restart(
     if not can_be_restarted(recording):
         return False
     number, settings = await ledger.settings.current(recording.account_sid, recording.kind)
-    refreshed = replace(recording, settings=settings, settings_id=number)
+    refreshed = recording.changed(settings=settings, settings_id=number)
     facts = _anew(number)
     if refreshed.is_sealed:
         try:

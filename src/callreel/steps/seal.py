@@ -5,38 +5,45 @@ from __future__ import annotations
 from functools import partial
 
 from callreel.buckets import Buckets
+from callreel.clock import Clock
 from callreel.errors import BlobMissing, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
-from callreel.model.delivery_failure import refusal_code
+from callreel.model.delivery_failure import level_of, parking_code, refusal_code
 from callreel.model.recording import Recording, State
-from callreel.model.storage_settings import RecordingKind
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.twilio_format import encrypt
 from callreel.spool.spool import Digests, Spool
 
 
-async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets) -> Recording:
+async def seal(
+    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets, clock: Clock
+) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
     A key that is missing or does not work is final (16104, 16105); a bucket URL that can no longer be read is
-    too (16111). The media is kept in each case, as the account's policy says.
+    too (16111): the account's policy says what becomes of the media. Media that is gone parks the recording.
+    Raises `SealBroken` when our own key ring does not open the public key; nothing is moved then.
     """
     try:
         place = buckets.place_of(recording)
     except InvalidDestination as why:
-        return await _refuse(recording, ledger, why)
+        code = refusal_code(why, kind=recording.kind)
+        return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
-            return await _refuse(recording, ledger, why)
+            code = refusal_code(why, kind=recording.kind)
+            return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
         except BlobMissing as why:
-            return await ledger.move(recording, State.PARKED, reason=f"spool-corrupt: {why.message}")
+            reason = f"spool-corrupt: {why.message}"
+            code = parking_code(recording.kind)
+            return await _give_up(recording, State.PARKED, code, reason, ledger=ledger, clock=clock)
     sealed = await ledger.move(
         recording,
         State.SEALED,
@@ -48,7 +55,7 @@ async def seal(recording: Recording, *, spool: Spool, ledger: Ledger, keyring: K
     )
     reach("C8")
     if details is not None:
-        await spool.release_plain(recording.sid)
+        await spool.release(recording.sid)
     return sealed
 
 
@@ -68,20 +75,16 @@ async def _encrypt(
         raise EncryptionFailed() from why
 
 
-async def _refuse(recording: Recording, ledger: Ledger, why: Final | InvalidDestination) -> Recording:
-    code = refusal_code(why, kind=recording.kind)
-    refused = await ledger.move(
-        recording, State.FATAL, reason=why.message, error_code=code, last_error=why.message[:500]
-    )
-    if refused.kind is RecordingKind.VIDEO:  # held, and its resource has no error code that would say so
-        await ledger.alerts.raise_alert(
-            Alert(
-                account_sid=refused.account_sid,
-                recording_sid=refused.sid,
-                code=code,
-                level="warning",
-                text=why.message,
-                at=refused.date_updated,
-            )
+async def _give_up(recording: Recording, to: State, code: int, why: str, *, ledger: Ledger, clock: Clock) -> Recording:
+    given_up = await ledger.move(recording, to, reason=why, error_code=code, last_error=why[:500])
+    await ledger.alerts.raise_alert(
+        Alert(
+            account_sid=recording.account_sid,
+            recording_sid=recording.sid,
+            code=code,
+            level=level_of(code),
+            text=why,
+            at=clock.now(),
         )
-    return refused
+    )
+    return given_up

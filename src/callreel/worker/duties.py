@@ -44,8 +44,18 @@ async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
 
 async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
     async with parts.ledger.engine.connect() as connection:
-        live = await live_subjects(connection, [*_routes(parts), "notify", TAKE_UP])
-    done = await recover(ledger=parts.ledger, spool=parts.spool, clock=parts.clock, live_jobs=live, is_start=is_start)
+        live_jobs = await live_subjects(connection, [*_routes(parts), TAKE_UP])
+        live_tellings = await live_subjects(connection, ["notify"])
+    done = await recover(
+        ledger=parts.ledger,
+        spool=parts.spool,
+        clock=parts.clock,
+        live_jobs=live_jobs,
+        live_tellings=live_tellings,
+        is_start=is_start,
+    )
+    if done.quarantined:
+        log.warning("files nobody acknowledged are in quarantine", files=done.quarantined[:20])
     if done.reminded or done.taken_back or done.discarded or done.quarantined:
         log.info(
             "recovered",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
+from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
@@ -28,13 +28,14 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         ledger=p.ledger,
         spool=p.spool,
         buckets=p.buckets,
+        traffic=Traffic(p.chosen.delivery_concurrency),
         patience=p.chosen.patience,
         clock=p.clock,
         rng=p.rng,
         accepted_grace_s=p.chosen.accepted_grace_s,
     )
     return {
-        "seal": lambda r: seal(r, spool=p.spool, ledger=p.ledger, keyring=p.keyring, buckets=p.buckets),
+        "seal": lambda r: seal(r, spool=p.spool, ledger=p.ledger, keyring=p.keyring, buckets=p.buckets, clock=p.clock),
         "deliver": lambda r: deliver(r, parts=delivering),
         "release": lambda r: release(r, spool=p.spool, ledger=p.ledger),
         "erase": lambda r: erase(r, spool=p.spool, ledger=p.ledger, retention=p.chosen.retention, clock=p.clock),
@@ -58,7 +59,7 @@ async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> R
     found = await parts.ledger.recordings.find_for_work(sid)
     if found is None:
         return None
-    recording = replace(found, carried=True)
+    recording = found.changed(carried=True)
     while True:
         job = next_job(recording.state, settings=recording.settings, next_attempt_at=recording.next_attempt_at)
         if job is None or (job.at is not None and job.at > parts.clock.now()):
@@ -66,8 +67,8 @@ async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> R
         recording = await steps[job.step](recording)
 
 
-async def tell(sid: str, *, parts: Parts) -> None:
-    """Send what is owed about a recording."""
+async def tell(sid: str, *, parts: Parts, is_crowded: Callable[[], bool]) -> None:
+    """Send what is owed about a recording; see `notify` for what a crowd means."""
     await notify(
         sid,
         ledger=parts.ledger,
@@ -76,4 +77,5 @@ async def tell(sid: str, *, parts: Parts) -> None:
         patience=parts.chosen.patience,
         clock=parts.clock,
         rng=parts.rng,
+        is_crowded=is_crowded,
     )

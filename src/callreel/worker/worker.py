@@ -10,17 +10,20 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
 from callreel.errors import CallreelError, Outrun
-from callreel.ledger.jobs import open_queue, route_of
+from callreel.ledger.jobs import JobRow, open_queue, route_of
 from callreel.ledger.settings import TAKE_UP
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
 from callreel.steps.restart import take_up_again
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
+from callreel.worker.turns import Turns
 
 log = structlog.get_logger("callreel.worker")
 
 AHEAD = 8  # jobs taken per delivery slot, so that a slot never waits for the queue
-TELLING = 16  # callbacks under way at once; their receivers never hold up a delivery
+TELLING = 32  # callbacks under way at once; their receivers never hold up a delivery
+TELLINGS_TAKEN = 64  # callback jobs held at once: the engine's limit counts them and deliveries alike
+PUT_OFF_S = 10.0  # at most, for a callback job beyond them
 HEARTBEAT_LIMIT = timedelta(seconds=30)  # after this a silent worker's jobs go to another
 
 
@@ -30,9 +33,11 @@ class Worker:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._steps = steps_of(parts)
-        self._slots = asyncio.Semaphore(parts.chosen.delivery_concurrency)
         self._telling = asyncio.Semaphore(TELLING)
+        self._tellings_taken = self._told_now = 0
+        self._carrying, self._telling_of = Turns(), Turns()
         self._manager: QueueManager | None = None
+        self._is_stopping = False
 
     async def run(self) -> None:
         """Take jobs until `stop` is called, then finish what is under way. Raises when the queue is lost."""
@@ -45,6 +50,8 @@ class Worker:
             manager.entrypoint("notify")(self._tell)
             manager.entrypoint(TAKE_UP)(self._take_up)
             self._manager = manager
+            if self._is_stopping:
+                return
             ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
             try:
                 await manager.run(
@@ -54,19 +61,39 @@ class Worker:
                 self._manager = None
 
     def stop(self) -> None:
-        """Take no more jobs."""
+        """Take no more jobs. May be called before `run`, which then returns at once."""
+        self._is_stopping = True
         if self._manager is not None:
             self._manager.shutdown.set()
 
     async def _carry(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
-        async with self._slots:
+        async with self._carrying.of(sid):
             await self._attempt(carry(RecordingSid(sid), parts=self._parts, steps=self._steps), sid)
 
     async def _tell(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
-        async with self._telling:
-            await self._attempt(tell(sid, parts=self._parts), sid)
+        if self._tellings_taken >= TELLINGS_TAKEN:
+            await self._attempt(self._tell_later(sid), sid)
+            return
+        self._tellings_taken += 1
+        try:
+            async with self._telling_of.of(sid), self._telling:
+                self._told_now += 1
+                try:
+                    await self._attempt(tell(sid, parts=self._parts, is_crowded=self._is_crowded), sid)
+                finally:
+                    self._told_now -= 1
+        finally:
+            self._tellings_taken -= 1
+
+    async def _tell_later(self, sid: str) -> None:
+        at = self._parts.clock.now() + timedelta(seconds=self._parts.rng.uniform(1, PUT_OFF_S))
+        await self._parts.ledger.remind([JobRow("notify", sid, at)])
+
+    def _is_crowded(self) -> bool:
+        """Half the places are taken: from here on no receiver gets a second queue at the cost of others."""
+        return self._told_now > TELLING // 2
 
     async def _take_up(self, job: Job) -> None:
         account_sid = AccountSid((job.payload or b"").decode())

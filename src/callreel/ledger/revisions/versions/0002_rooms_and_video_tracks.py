@@ -64,13 +64,22 @@ def upgrade() -> None:
     )
     _index("video_tracks", "account_sid", "date_created", "recording_sid")
     op.create_index(
-        "ix_video_tracks_room", "video_tracks", ["account_sid", "room_sid", "date_created", "recording_sid"], unique=False
+        "ix_video_tracks_room",
+        "video_tracks",
+        ["account_sid", "room_sid", "date_created", "recording_sid"],
+        unique=False,
     )
     op.create_index(
-        "ix_video_tracks_participant", "video_tracks", ["account_sid", "participant_sid", "date_created", "recording_sid"], unique=False
+        "ix_video_tracks_participant",
+        "video_tracks",
+        ["account_sid", "participant_sid", "date_created", "recording_sid"],
+        unique=False,
     )
     op.create_index(
-        "ix_video_tracks_source", "video_tracks", ["account_sid", "source_sid", "date_created", "recording_sid"], unique=False
+        "ix_video_tracks_source",
+        "video_tracks",
+        ["account_sid", "source_sid", "date_created", "recording_sid"],
+        unique=False,
     )
 
 

@@ -1,0 +1,70 @@
+"""`callreel`: the commands by name. A command's file is loaded when it is called, so that `--help` is there at once."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command as built
+
+import callreel
+
+# Name → what the list of commands says of it. The file is of the same name.
+COMMANDS = {
+    "serve": "Run the service: API and workers.",
+    "demo": "Do the main job once on embedded parts, and show it.",
+    "accounts": "Accounts, their tokens and their API keys.",
+    "deliveries": "What has not reached its bucket; restart what was given up.",
+    "config": "Show the effective settings, or try them.",
+    "iam-policy": "The least an access key must be allowed.",
+    "decrypt": "Open an encrypted recording and check its tag.",
+}
+
+
+class ByName(TyperGroup):
+    """The list of commands shows stand-ins; the one that is called is loaded."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, name: str) -> TyperCommand | None:  # type: ignore[override]
+        return TyperCommand(name, help=COMMANDS[name]) if name in COMMANDS else None
+
+    def resolve_command(self, ctx, args):  # type: ignore[no-untyped-def]
+        name, _, rest = super().resolve_command(ctx, args)
+        assert name is not None
+        module = importlib.import_module(f"callreel.cli.{name.replace('-', '_')}")
+        loaded = built(module.app)
+        loaded.name = name
+        return name, loaded, rest
+
+
+app = typer.Typer(
+    name="callreel",
+    cls=ByName,
+    help="Call recordings with Twilio's API, delivered into your bucket with proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text is there in half the time
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"callreel {callreel.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="The version, and exit.")
+    ] = False,
+) -> None: ...
+
+
+if __name__ == "__main__":
+    app()

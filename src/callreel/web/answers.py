@@ -1,0 +1,252 @@
+"""What a caller is shown of each thing, field by field as the reference lists them, in JSON or XML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request, Response
+
+from callreel.ledger.alerts import Alert
+from callreel.ledger.outbox import OwedEvent
+from callreel.ledger.recordings import MoveLine
+from callreel.model.account import Account, ApiKey
+from callreel.model.callback import rfc2822
+from callreel.model.credential import Credential, CredentialKind
+from callreel.model.media_url import media_url_of
+from callreel.model.recording import Recording
+from callreel.model.storage_settings import StorageSettings
+from callreel.model.twilio_status import twilio_status
+from callreel.web.pages import Links, PageWish, envelope_2010
+from callreel.web.twilio_xml import list_to_xml, to_xml
+
+API_VERSION = "2010-04-01"
+JSON = "application/json"
+XML = "application/xml"
+CREDENTIAL_PATHS = {CredentialKind.AWS: "AWS", CredentialKind.PUBLIC_KEY: "PublicKeys"}
+
+
+def iso(moment: datetime) -> str:
+    """The v1 date: ISO 8601 in UTC without fractions, which Twilio's SDK would leave unparsed."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(json.dumps(body, separators=(",", ":")).encode(), status, headers, JSON)
+
+
+def answer_2010(request: Request, element: str, body: Mapping[str, Any], status: int = 200) -> Response:
+    """A 2010 resource: JSON for a path with `.json`, XML for every other."""
+    if wants_json(request):
+        return json_answer(body, status)
+    return Response(to_xml({element: body}), status, media_type=XML)
+
+
+def list_answer_2010(
+    request: Request, element: str, key: str, rows: Sequence[Mapping[str, Any]], wish: PageWish, links: Links
+) -> Response:
+    """A 2010 list: the outer values and exactly one more key, as Twilio's SDKs require."""
+    envelope = envelope_2010(wish, links, len(rows))
+    if wants_json(request):
+        return json_answer(envelope | {key: list(rows)})
+    return Response(list_to_xml(f"{element}s", element, envelope, rows), media_type=XML)
+
+
+def wants_json(request: Request) -> bool:
+    """Whether a 2010 path asks for JSON."""
+    return bool(request.scope["path"].endswith(".json"))
+
+
+def account_json(account: Account, auth_token: str | None = None) -> dict[str, Any]:
+    """An account; its token only when it was just made."""
+    base = f"/{API_VERSION}/Accounts/{account.sid}"
+    return {
+        "sid": account.sid,
+        "friendly_name": account.friendly_name,
+        "auth_token": auth_token,
+        "owner_account_sid": account.owner_sid,
+        "status": str(account.status),
+        "type": "Full",
+        "date_created": rfc2822(account.date_created),
+        "date_updated": rfc2822(account.date_updated),
+        "subresource_uris": {
+            name.lower(): f"{base}/{name}.json" for name in ("Calls", "Conferences", "Keys", "Recordings")
+        },
+        "uri": f"{base}.json",
+    }
+
+
+def key_json(key: ApiKey) -> dict[str, Any]:
+    """An API key without its secret."""
+    return {
+        "sid": key.sid,
+        "friendly_name": key.friendly_name,
+        "date_created": rfc2822(key.date_created),
+        "date_updated": rfc2822(key.date_updated),
+    }
+
+
+def recording_json(recording: Recording, public_url: str) -> dict[str, Any]:
+    """A recording at account level."""
+    base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Recordings/{recording.sid}"
+    return _recording(recording) | {
+        "uri": f"{base}.json",
+        "subresource_uris": {
+            "add_on_results": f"{base}/AddOnResults.json",
+            "transcriptions": f"{base}/Transcriptions.json",
+        },
+        "media_url": media_url_of(recording, public_url),
+    }
+
+
+def call_recording_json(recording: Recording) -> dict[str, Any]:
+    """A recording at call level."""
+    base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Calls/{recording.call_sid}"
+    return _recording(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json", "track": recording.track}
+
+
+def conference_recording_json(recording: Recording) -> dict[str, Any]:
+    """A recording at conference level."""
+    base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Conferences/{recording.conference_sid}"
+    return _recording(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json"}
+
+
+def credential_json(credential: Credential, public_url: str) -> dict[str, Any]:
+    """A credential; what it holds is never shown."""
+    return {
+        "sid": credential.sid,
+        "account_sid": credential.account_sid,
+        "friendly_name": credential.friendly_name,
+        "date_created": iso(credential.date_created),
+        "date_updated": iso(credential.date_updated),
+        "url": f"{public_url}/v1/Credentials/{CREDENTIAL_PATHS[credential.kind]}/{credential.sid}",
+    }
+
+
+def twilio_settings_json(account_sid: str, settings: StorageSettings, url: str) -> dict[str, Any]:
+    """Recording settings as Twilio's video surface shows them."""
+    return {
+        "account_sid": account_sid,
+        "friendly_name": settings.friendly_name,
+        "aws_credentials_sid": settings.aws_credentials_sid,
+        "aws_s3_url": settings.aws_s3_url,
+        "aws_storage_enabled": settings.aws_storage_enabled,
+        "encryption_key_sid": settings.encryption_key_sid,
+        "encryption_enabled": settings.encryption_enabled,
+        "url": url,
+    }
+
+
+def voice_settings_json(account_sid: str, settings: StorageSettings, url: str) -> dict[str, Any]:
+    """Voice settings: Twilio's fields and callreel's own."""
+    return twilio_settings_json(account_sid, settings, url) | {
+        "fatal_error_policy": str(settings.fatal_error_policy),
+        "aws_s3_region": settings.aws_s3_region,
+        "sse_algorithm": settings.sse_algorithm,
+        "sse_kms_key_id": settings.sse_kms_key_id,
+        "storage_class": settings.storage_class,
+        "key_template": settings.key_template,
+        "external_media": str(settings.external_media),
+        "aws_role_arn": settings.aws_role_arn,
+        "aws_external_id": settings.aws_external_id,
+    }
+
+
+def delivery_json(recording: Recording) -> dict[str, Any]:
+    """How a recording's way to its bucket stands."""
+    return {
+        "recording_sid": recording.sid,
+        "account_sid": recording.account_sid,
+        "state": "held" if recording.is_held else str(recording.state),
+        "attempts": recording.attempts,
+        "retry_spent_seconds": round(recording.retry_spent_s, 3),
+        "next_attempt_at": iso(recording.next_attempt_at) if recording.next_attempt_at else None,
+        "error_code": recording.error_code,
+        "error": recording.last_error,
+        "bucket": recording.bucket,
+        "object_key": recording.object_key,
+    }
+
+
+def move_json(account_sid: str, recording_sid: str, line: MoveLine) -> dict[str, Any]:
+    """A move of a recording as an event."""
+    return _event("move", line.at, account_sid, recording_sid) | {
+        "name": line.to_state,
+        "from_state": line.from_state,
+        "text": line.reason,
+    }
+
+
+def alert_json(alert: Alert) -> dict[str, Any]:
+    """An alert as an event; `code` is Twilio's."""
+    return _event("alert", alert.at, alert.account_sid, alert.recording_sid) | {
+        "name": alert.level,
+        "code": alert.code,
+        "text": alert.text,
+    }
+
+
+def callback_json(event: OwedEvent) -> dict[str, Any]:
+    """A callback as an event: what it told, and whether the receiver took it (`due`, `sent`, `failed`)."""
+    return _event("callback", event.date_created, event.account_sid, event.recording_sid) | {
+        "name": event.event,
+        "text": event.last_error,
+        "callback_state": event.state,
+        "callback_attempts": event.attempts,
+        "callback_sent_at": iso(event.date_sent) if event.date_sent else None,
+    }
+
+
+def _event(kind: str, at: datetime, account_sid: str, recording_sid: str | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "at": at.isoformat().replace("+00:00", "Z"),
+        "account_sid": account_sid,
+        "recording_sid": recording_sid,
+        "name": None,
+        "from_state": None,
+        "code": None,
+        "text": None,
+        "callback_state": None,
+        "callback_attempts": None,
+        "callback_sent_at": None,
+    }
+
+
+def _recording(recording: Recording) -> dict[str, Any]:
+    return {
+        "account_sid": recording.account_sid,
+        "api_version": API_VERSION,
+        "call_sid": recording.call_sid,
+        "conference_sid": recording.conference_sid,
+        "channels": recording.channels,
+        "date_created": rfc2822(recording.date_created),
+        "date_updated": rfc2822(recording.date_updated),
+        "start_time": rfc2822(recording.start_time),
+        "duration": str(recording.duration_s) if recording.media_size_bytes else None,
+        "sid": recording.sid,
+        "price": None,
+        "price_unit": None,
+        "source": recording.source,
+        "status": twilio_status(recording.state),
+        "error_code": recording.error_code if twilio_status(recording.state) in ("absent", "failed") else None,
+        "encryption_details": _encryption_details(recording.encryption_details),
+    }
+
+
+def _encryption_details(details: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Both of Twilio's spellings at once: clients of the API read one, clients of its callbacks the other."""
+    if details is None:
+        return None
+    return {
+        "type": details["type"],
+        "encryption_public_key_sid": details["public_key_sid"],
+        "encryption_cek": details["encrypted_cek"],
+        "encryption_iv": details["iv"],
+        "public_key_sid": details["public_key_sid"],
+        "encrypted_cek": details["encrypted_cek"],
+        "iv": details["iv"],
+    }

@@ -1,0 +1,86 @@
+"""Who is calling, and for which account: HTTP Basic as Twilio does it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from callreel.errors import InvalidSid, NotAuthenticated, NotFound
+from callreel.model.account import Account
+from callreel.model.sid import AccountSid, parse_sid
+from callreel.parts import Parts
+from callreel.steps.authenticate import Caller, act_for, authenticate
+from callreel.web.sign_in_limits import SignInLimits
+
+LONGEST_HEADER = 4096
+
+
+def opened(request: Request) -> Parts:
+    """The parts this surface was made with."""
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+async def sign_in(request: Request) -> Caller:
+    """The caller of a request.
+
+    Raises `NotAuthenticated`, `AccountNotActive`, and `TooManyAttempts` instead of the former when this address
+    or this account failed too often. A request without any credential is refused and not counted.
+    """
+    header = request.headers.get("authorization", "")
+    if not header:
+        raise NotAuthenticated()
+    parts, limits = opened(request), _limits(request)
+    address = request.client.host if request.client else "?"
+    username, password = _basic(header)
+    try:
+        return await authenticate(username, password, accounts=parts.ledger.accounts, digest=parts.digest)
+    except NotAuthenticated:
+        limits.count_failure(f"address {address}", f"account {username[:34]}")
+        raise
+
+
+async def account_in_path(request: Request, account_sid: str) -> Account:
+    """The account of the path, if the caller may act for it; `NotFound` if not, whether or not it exists."""
+    caller = await sign_in(request)
+    return await acting_for(caller, account_sid, opened(request))
+
+
+async def acting_for(caller: Caller, account_sid: str, parts: Parts) -> Account:
+    """As `account_in_path`, for a caller who is known already."""
+    sid = AccountSid(path_sid("AC", account_sid))
+    return await act_for(caller, sid, accounts=parts.ledger.accounts)
+
+
+def path_sid(prefix: str, text: str) -> str:
+    """A SID of a path. Raises `NotFound` for what is none, as for one that nobody has."""
+    try:
+        return parse_sid(prefix, text)
+    except InvalidSid as why:
+        raise NotFound() from why
+
+
+Opened = Annotated[Parts, Depends(opened)]
+SignedIn = Annotated[Caller, Depends(sign_in)]
+Acting = Annotated[Account, Depends(account_in_path)]
+
+
+def _limits(request: Request) -> SignInLimits:
+    limits: SignInLimits = request.app.state.limits
+    return limits
+
+
+def _basic(header: str) -> tuple[str, str]:
+    """User name and password; empty ones, which nobody has, for a header that is no Basic authentication."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or len(encoded) > LONGEST_HEADER:
+        return "", ""
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError):
+        return "", ""
+    username, _, password = text.partition(":")
+    return username[:2] + username[2:].lower(), password

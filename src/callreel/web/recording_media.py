@@ -1,0 +1,155 @@
+"""A recording's media by URL: none or `.wav` as it was kept, `.mp3` encoded while it is sent.
+
+Nothing is encoded for a HEAD, and nothing on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from callreel.errors import BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
+from callreel.media.channels import RequestedChannels
+from callreel.media.mp3 import serve_mp3
+from callreel.media.samples import read_bytes
+from callreel.media.wav import inspect_wav_file
+from callreel.media.wav_rendition import BLOCK_BYTES, serve_wav
+from callreel.model.recording import COMPLETED, Recording
+from callreel.model.sid import RecordingSid
+from callreel.parts import Parts
+from callreel.steps.serve import Elsewhere, OnDisk, serve
+from callreel.web.answers import json_answer
+from callreel.web.auth import acting_for, opened, path_sid, sign_in
+from callreel.web.description import asks, plain_operation
+from callreel.web.forms import Parameters, read_query
+
+PATH = "/2010-04-01/Accounts/{account_sid}/Recordings/{name}"
+TYPES = {"": "audio/x-wav", "wav": "audio/x-wav", "mp3": "audio/mpeg"}  # Twilio's own
+CIPHERTEXT = "application/octet-stream"
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """Bytes that can be had in any window, with their name for caches."""
+
+    size_bytes: int
+    etag: str
+    media_type: str
+    chunks: Callable[[int, int], Iterator[bytes]]
+
+
+async def fetch_media(request: Request) -> Response:
+    """The media of a recording, for a caller who may act for its account."""
+    caller = await sign_in(request)
+    parts = opened(request)
+    account = await acting_for(caller, request.path_params["account_sid"], parts)
+    sid, _, extension = request.path_params["name"].partition(".")
+    if extension not in TYPES:
+        raise NotFound()
+    recording = await parts.ledger.recordings.fetch(account.sid, RecordingSid(path_sid("RE", sid)))
+    channels = _requested_channels(read_query(request))
+    return await media_answer(request, recording, extension, channels, parts)
+
+
+async def media_answer(
+    request: Request, recording: Recording, extension: str, channels: RequestedChannels, parts: Parts
+) -> Response:
+    """The media itself, a part of it, or the way to the customer's bucket."""
+    found = await serve(recording, extension=extension, requested_channels=channels, buckets=parts.buckets)
+    if isinstance(found, Elsewhere):
+        headers = {"location": found.url, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+        return json_answer({"redirect_to": found.url}, 302, headers)
+    try:
+        rendition = await asyncio.to_thread(_rendition, recording, found, extension, channels)
+    except FileNotFoundError as why:
+        again = await parts.ledger.recordings.find(recording.account_sid, recording.sid)
+        if again is None or again.state not in COMPLETED:
+            raise NotFound() from why  # deleted while we looked
+        raise BlobMissing(f"The media of {recording.sid} is not in service storage") from why
+    return _answer(request, recording, rendition, extension)
+
+
+def _rendition(recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels) -> Rendition:
+    path, name = found.path, (recording.blob_sha256 or "")[:40]
+    if recording.encryption_details is not None:
+        if channels is not None and channels != recording.channels:
+            raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
+        size = path.stat().st_size
+        return Rendition(size, f'"{name}"', CIPHERTEXT, lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+    facts = inspect_wav_file(path)
+    if extension == "mp3":
+        mp3 = serve_mp3(path, facts, channels)
+        return Rendition(mp3.size_bytes, f'"{name}-mp3-{mp3.channels}"', TYPES["mp3"], mp3.chunks)
+    wav = serve_wav(path, facts, channels)
+    etag = f'"{name}"' if wav.is_original else f'"{name}-wav-{wav.channels}"'
+    return Rendition(wav.size_bytes, etag, TYPES["wav"], wav.chunks)
+
+
+def _answer(request: Request, recording: Recording, rendition: Rendition, extension: str) -> Response:
+    headers = {
+        "accept-ranges": "bytes",
+        "cache-control": "private, no-cache",
+        "content-disposition": f'attachment; filename="{recording.sid}.{extension or "wav"}"',
+        "etag": rendition.etag,
+    }
+    if _is_known(request.headers.get("if-none-match", ""), rendition.etag):
+        return Response(status_code=304, headers=headers)
+    window = _window(request, rendition)
+    start, stop = window or (0, rendition.size_bytes)
+    headers |= {"content-type": rendition.media_type, "content-length": str(stop - start)}
+    if window is not None:
+        headers["content-range"] = f"bytes {start}-{stop - 1}/{rendition.size_bytes}"
+    status = 206 if window is not None else 200
+    if request.scope.get("callreel.is_head"):
+        return Response(status_code=status, headers=headers)
+    return StreamingResponse(iterate_in_threadpool(rendition.chunks(start, stop)), status, headers)
+
+
+def _is_known(if_none_match: str, etag: str) -> bool:
+    return if_none_match.strip() == "*" or etag in [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
+
+
+def _window(request: Request, rendition: Rendition) -> tuple[int, int] | None:
+    """The bytes a single range asks for; None for the whole.
+
+    Several ranges, other units, and a range of another version (`If-Range`) get the whole, as RFC 9110 allows.
+    Raises `RangeNotSatisfiable`.
+    """
+    asked = _RANGE.fullmatch(request.headers.get("range", "").strip())
+    if asked is None or request.headers.get("if-range", rendition.etag) != rendition.etag:
+        return None
+    first, last = asked.groups()
+    size = rendition.size_bytes
+    if not first and not last:
+        return None
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), min(size, int(last) + 1) if last else size
+        if last and int(last) < int(first):
+            return None
+    if start >= stop:
+        raise RangeNotSatisfiable(size)
+    return start, stop
+
+
+def _requested_channels(query: Parameters) -> RequestedChannels:
+    wanted = query.choice("RequestedChannels", ("1", "2"))
+    return {"1": 1, "2": 2}[wanted] if wanted else None  # type: ignore[return-value]
+
+
+_DESCRIBED = plain_operation(
+    "Fetch a recording's media: SID alone or .wav as WAV, .mp3 as MP3",
+    says="The media; 206 for a Range; 302 to a signed URL when it lies in the account's own bucket",
+    content={kind: {"schema": {"type": "string", "format": "binary"}} for kind in sorted(set(TYPES.values()))},
+    **asks(RequestedChannels="integer"),
+)
+ROUTES = ((Route(PATH, fetch_media, methods=["GET"]), {"get": _DESCRIBED}),)

@@ -1,0 +1,38 @@
+"""How many failed sign-ins an address or an account may make. Those that succeed are never counted."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from math import ceil
+
+from callreel.clock import Clock
+from callreel.errors import TooManyAttempts
+
+BURST = 20.0  # wrong tokens in a row: more than any mistyped configuration makes before somebody looks
+A_SECOND = 0.2  # one more every five seconds
+MOST_NAMES = 20_000  # remembered; the longest unused are forgotten first
+
+
+class SignInLimits:
+    """Token buckets of failures, by name: an address or a user name."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def count_failure(self, *names: str) -> None:
+        """Count one failure for each name. Raises `TooManyAttempts` when any of them has none left."""
+        waits = [self._take(name) for name in names]
+        if max(waits) > 0:
+            raise TooManyAttempts(retry_after_s=ceil(max(waits)))
+
+    def _take(self, name: str) -> float:
+        """0 when there was one to take, else the seconds until there is."""
+        now = self._clock.monotonic()
+        left, at = self._buckets.pop(name, (BURST, now))
+        left = min(BURST, left + (now - at) * A_SECOND)
+        wait = 0.0 if left >= 1 else (1 - left) / A_SECOND
+        self._buckets[name] = (left - 1 if left >= 1 else left, now)
+        if len(self._buckets) > MOST_NAMES:
+            self._buckets.popitem(last=False)
+        return wait
