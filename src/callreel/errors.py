@@ -41,6 +41,7 @@ CallreelError
 │  ├─ SpoolFailed              the disk refused a write
 │  ├─ DatabaseAway             the ledger cannot be written
 │  ├─ CallbackFailed           the receiver did not take the event
+│  ├─ RenditionUnavailable     the disk of the rendition cache refused
 │  └─ AddressBlocked           a name resolved to an address callreel must not call
 ├─ Final                       the outside said no and meant it: FATAL, policy, event
 │  ├─ BucketRefused            S3 refused in its own words
@@ -297,6 +298,12 @@ class CallbackFailed(NotNow):
     ) -> None:
         super().__init__(message)
         self.twilio_code, self.policy, self.retryable = twilio_code, policy, retryable
+
+
+class RenditionUnavailable(NotNow):
+    """The rendition cannot be kept or read now; ask again, or ask for the recording as it came."""
+
+    level = logging.ERROR
 
 
 class AddressBlocked(NotNow):
