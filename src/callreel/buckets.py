@@ -21,7 +21,7 @@ from callreel.errors import CredentialMissing, InvalidDestination, Refused
 from callreel.ledger.ledger import Ledger
 from callreel.model.aws_role import AwsRole, parse_role
 from callreel.model.credential import AccessKey, CredentialKind, parse_access_key
-from callreel.model.destination import Destination, Network, object_key, parse_destination
+from callreel.model.destination import VIDEO_KEY_TEMPLATE, Destination, Network, object_key, parse_destination
 from callreel.model.recording import Recording
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import StorageSettings
@@ -71,16 +71,18 @@ class Buckets:
         destination = self.destination_of(recording.settings)
         if destination is None:
             hosted = f"{recording.account_sid}/{recording.sid}"
+            if recording.video is not None:
+                hosted += f".{recording.video.container}"
             return {"is_external": False, "bucket": None, "object_key": hosted, "object_url": None}
         created = recording.date_created
         key = object_key(
             destination,
-            template=recording.settings.key_template,
+            template=recording.settings.key_template or (VIDEO_KEY_TEMPLATE if recording.video else None),
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             call_sid=recording.call_sid,
             created=(created.year, created.month, created.day),
-            extension="wav",
+            extension=recording.video.container if recording.video else "wav",
         )
         return {
             "is_external": True,

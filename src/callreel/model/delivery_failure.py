@@ -6,7 +6,9 @@ never does.
 
 from __future__ import annotations
 
-from callreel.errors import BucketRefused, EncryptionFailed, Final, PublicKeyMissing
+from callreel.errors import BucketRefused, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
+from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_failure import UPLOAD_TROUBLE, VIDEO_CODES, video_code_of
 
 TOO_SHORT = 16101
 ENCRYPTION_FAILED = 16104
@@ -27,3 +29,20 @@ def error_code_of(why: Final) -> int:
     if isinstance(why, BucketRefused) and why.code in _DENIED:
         return ACCESS_DENIED
     return BAD_CONFIGURATION
+
+
+def refusal_code(why: Final | InvalidDestination, *, kind: RecordingKind) -> int:
+    """The code of a final failure of a recording of this kind."""
+    if kind is RecordingKind.VIDEO:
+        return video_code_of(why)
+    return error_code_of(why) if isinstance(why, Final) else BAD_CONFIGURATION
+
+
+def parking_code(kind: RecordingKind) -> int:
+    """The code of a recording of this kind that was tried for the whole window."""
+    return UPLOAD_TROUBLE if kind is RecordingKind.VIDEO else BAD_CONFIGURATION
+
+
+def level_of(code: int) -> str:
+    """How Twilio grades the alert of a failed delivery: video's are warnings, since its media is held."""
+    return "warning" if code in VIDEO_CODES else "error"

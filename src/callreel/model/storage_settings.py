@@ -9,10 +9,11 @@ from typing import Any, Self
 
 
 class RecordingKind(StrEnum):
-    """Voice and video have settings, retention and SIDs of their own."""
+    """Voice and video have settings, retention and SIDs of their own; compositions have settings only."""
 
     VOICE = "voice"
     VIDEO = "video"
+    COMPOSITION = "composition"
 
 
 class FatalErrorPolicy(StrEnum):
@@ -67,6 +68,12 @@ class StorageSettings:
         if "external_media" in values:
             values["external_media"] = ExternalMedia(values["external_media"])
         return cls(**values)
+
+    def fit_for(self, kind: RecordingKind) -> Self:
+        """The same settings as this kind may have them: only voice media may be erased on a fatal error."""
+        if kind is RecordingKind.VOICE:
+            return self
+        return replace(self, fatal_error_policy=FatalErrorPolicy.HOLD)
 
     def changed(self, **values: Any) -> Self:
         """The same settings with these values in place of the old ones."""

@@ -14,13 +14,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from callreel.errors import BlobMissing, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
+from callreel.errors import BlobMissing, BodyCutShort, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
 from callreel.failpoints import reach
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.spool.directory_sync import DirectorySync
@@ -127,6 +127,27 @@ class Spool:
         """Begin to receive a recording."""
         return Draft(self, sid, limit_bytes=limit_bytes)
 
+    async def receive(
+        self,
+        sid: RecordingSid,
+        body: AsyncIterator[bytes],
+        judge: Callable[[BinaryIO, int], T],
+        *,
+        announced_bytes: int | None,
+        limit_bytes: int,
+    ) -> tuple[T, Digests]:
+        """Stream a whole body in and keep it if `judge` returns; see `Draft.keep`.
+
+        Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced. Nothing is left of a body
+        that was not kept.
+        """
+        async with self.draft(sid, limit_bytes=limit_bytes) as draft:
+            async for chunk in body:
+                await draft.write(chunk)
+            if announced_bytes is not None and draft.size_bytes != announced_bytes:
+                raise BodyCutShort()
+            return await draft.keep(judge)
+
     def path_of(self, sid: str) -> Path:
         """Where a recording's media lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
         return self.ready / parse_sid(sid[:2], sid)
@@ -212,6 +233,10 @@ class Spool:
         finally:
             remove(draft)
         sync_directory(self.root)
+
+
+NOTHING = Digests(size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest())
+"""The digests of no bytes: what a recording has of which nothing was kept."""
 
 
 class Draft:

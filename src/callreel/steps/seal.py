@@ -21,7 +21,7 @@ from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
-from callreel.model.delivery_failure import BAD_CONFIGURATION, ENCRYPTION_INTERNAL, error_code_of
+from callreel.model.delivery_failure import ENCRYPTION_INTERNAL, level_of, parking_code, refusal_code
 from callreel.model.recording import Recording, State
 from callreel.model.storage_settings import RecordingKind
 from callreel.sealing.keyring import Keyring
@@ -45,20 +45,23 @@ async def seal(
     try:
         place = buckets.place_of(recording)
     except InvalidDestination as why:
-        return await _give_up(recording, State.FATAL, BAD_CONFIGURATION, why.message, ledger=ledger, clock=clock)
+        code = refusal_code(why, kind=recording.kind)
+        return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
-            return await _give_up(recording, State.FATAL, error_code_of(why), why.message, ledger=ledger, clock=clock)
+            code = refusal_code(why, kind=recording.kind)
+            return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
         except SealBroken as why:
             reason = f"key-unreadable: {why.message}"
             return await _give_up(recording, State.PARKED, ENCRYPTION_INTERNAL, reason, ledger=ledger, clock=clock)
         except (BlobMissing, BlobAltered) as why:
             reason = f"spool-corrupt: {why.message}"
-            return await _give_up(recording, State.PARKED, BAD_CONFIGURATION, reason, ledger=ledger, clock=clock)
+            code = parking_code(recording.kind)
+            return await _give_up(recording, State.PARKED, code, reason, ledger=ledger, clock=clock)
     sealed = await ledger.move(
         recording,
         State.SEALED,
@@ -120,7 +123,7 @@ async def _give_up(recording: Recording, to: State, code: int, why: str, *, ledg
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             code=code,
-            level="error",
+            level=level_of(code),
             text=why,
             at=clock.now(),
         )
