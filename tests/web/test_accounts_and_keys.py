@@ -23,7 +23,9 @@ async def test_a_subaccounts_token_is_shown_once_and_works(acme: Caller) -> None
     sub = made.json()
     assert (sub["friendly_name"], sub["owner_account_sid"]) == ("West", acme.sid)
     assert (await acme.get(f"/2010-04-01/Accounts/{sub['sid']}.json")).json()["auth_token"] is None
-    assert (await acme.get(f"/2010-04-01/Accounts/{sub['sid']}.json", auth=(sub["sid"], sub["auth_token"]))).status == 200
+    assert (
+        await acme.get(f"/2010-04-01/Accounts/{sub['sid']}.json", auth=(sub["sid"], sub["auth_token"]))
+    ).status == 200
     listed = (await acme.get(ACCOUNTS)).json()["accounts"]
     assert {row["sid"] for row in listed} == {acme.sid, sub["sid"]}
     assert {row["auth_token"] for row in listed} == {None}

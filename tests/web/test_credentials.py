@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 
 from callreel.parts import Parts
@@ -43,7 +45,7 @@ async def test_a_public_key_is_kept_also_without_its_line_ends(acme: Caller) -> 
 
 
 async def test_a_private_key_pasted_as_public_is_refused_and_not_repeated(acme: Caller) -> None:
-    answer = await acme.post(KEYS, {"PublicKey": private_pem(rsa_key())})
+    answer = await acme.post(KEYS, {"PublicKey": private_pem(rsa_key()).decode()})
     assert (answer.status, answer.json()["code"]) == (400, 70104)
     assert "private" in answer.json()["message"].lower()
     assert b"MII" not in answer.body
@@ -73,7 +75,8 @@ async def test_what_cannot_be_kept_is_400_with_twilios_code(
 
 
 async def test_a_form_above_1_mib_is_413(acme: Caller) -> None:
-    answer = await acme.post(KEYS, {"PublicKey": "x" * (1 << 20)})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await acme.post(KEYS, BytesIO(b"PublicKey=" + b"x" * (1 << 20)), headers=headers)
     assert (answer.status, answer.headers["Connection"]) == (413, "close")
 
 
