@@ -17,6 +17,7 @@ from callreel.errors import Misconfigured, SealBroken
 from callreel.ledger.database import check_promises, migrate, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.ledger.ledger import Ledger
+from callreel.media.rendition_cache import RenditionCache
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
@@ -91,6 +92,7 @@ async def open_parts(
             index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
             guard=guard,
             sender=CallbackSender(calls, clock),
+            renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),
             chosen=_chosen(settings),
             public_url=public_url,
         )
@@ -106,6 +108,7 @@ def _chosen(settings: Settings) -> Chosen:
     return Chosen(
         max_upload_bytes=settings.max_upload_bytes,
         delivery_concurrency=settings.delivery_concurrency,
+        account_concurrency=settings.account_concurrency,
         accepted_grace_s=settings.accepted_grace_seconds,
         patience=Patience(
             window_s=settings.retry_window_seconds,

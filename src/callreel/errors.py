@@ -12,10 +12,12 @@ CallreelError
 │  ├─ NotFound                 no such thing for this caller
 │  ├─ MethodNotAllowed         the thing exists, the verb does not
 │  ├─ TooManyAttempts          failed sign-ins from here, or for this account, too often
+│  ├─ TooManyRequests          more of one account's requests at once than the limit
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
 │  ├─ RecordingNotFinished     only completed recordings can be deleted
 │  ├─ CallNotInProgress        recording needs a live call
+│  ├─ CallsNotPlaced           this installation places no calls
 │  ├─ RecordingIsMono          two channels asked of one
 │  ├─ RecordingIsEncrypted     MP3 asked of ciphertext
 │  ├─ NotAudio                 the body is not audio callreel can keep
@@ -37,6 +39,7 @@ CallreelError
 │  ├─ SpoolFailed              the disk refused a write
 │  ├─ DatabaseAway             the ledger cannot be written
 │  ├─ CallbackFailed           the receiver did not take the event
+│  ├─ RenditionUnavailable     the disk of the rendition cache refused
 │  └─ AddressBlocked           a name resolved to an address callreel must not call
 ├─ Final                       the outside said no and meant it: FATAL, policy, event
 │  ├─ BucketRefused            S3 refused in its own words
@@ -132,6 +135,10 @@ class TooManyAttempts(Refused):
         self.retry_after_s = retry_after_s
 
 
+class TooManyRequests(Refused):
+    """Too Many Requests"""
+
+
 class IdempotencyConflict(Refused):
     """This Idempotency-Key was used before with another request."""
 
@@ -146,6 +153,10 @@ class RecordingNotFinished(Refused):
 
 class CallNotInProgress(Refused):
     """Requested resource is not eligible for recording"""
+
+
+class CallsNotPlaced(Refused):
+    """Calls are not placed here. Place them with your phone platform and hand in the recordings."""
 
 
 class RecordingIsMono(Refused):
@@ -277,6 +288,12 @@ class CallbackFailed(NotNow):
     ) -> None:
         super().__init__(message)
         self.twilio_code, self.policy, self.retryable = twilio_code, policy, retryable
+
+
+class RenditionUnavailable(NotNow):
+    """The rendition cannot be kept or read now; ask again, or ask for the recording as it came."""
+
+    level = logging.ERROR
 
 
 class AddressBlocked(NotNow):

@@ -9,6 +9,7 @@ from random import Random
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
+from callreel.media.rendition_cache import RenditionCache
 from callreel.model.destination import Network
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
@@ -18,6 +19,7 @@ from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
+from callreel.steps.read_calls import SealedLogs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,7 @@ class Chosen:
 
     max_upload_bytes: int
     delivery_concurrency: int
+    account_concurrency: int
     accepted_grace_s: float
     patience: Patience
     retention: Retention
@@ -46,5 +49,11 @@ class Parts:
     index: BlindIndex
     guard: Guard
     sender: CallbackSender
+    renditions: RenditionCache
     chosen: Chosen
     public_url: str
+
+    @property
+    def logs(self) -> SealedLogs:
+        """What reading sealed call logs needs."""
+        return SealedLogs(calls=self.ledger.calls, keyring=self.keyring, index=self.index)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, select
+from sqlalchemy import ColumnElement, RowMapping, and_, delete, false, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import NotFound
@@ -77,6 +77,7 @@ class CallFilter:
     campaign: str | None = None
     started: Span = ALWAYS
     ended: Span = ALWAYS
+    is_child: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +119,8 @@ class Calls:
         ):
             if value is not None:
                 conditions.append(column == value)
+        if wanted.is_child:
+            conditions.append(false())  # legs of calls are not told apart here: no call log has a parent
         conditions += wanted.started.holds_for(c.start_time)
         conditions += wanted.ended.holds_for(c.end_time)
         query = at_place(select(calls).where(and_(*conditions)), c.date_created, c.sid, place=place, size=size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -9,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -46,8 +48,19 @@ class TranslatingEngine(AsyncEngine):
     Every read and write of the ledger goes through it, so that nobody above has to know how a driver words it.
     """
 
+    def __init__(self, sync_engine: Engine) -> None:
+        super().__init__(sync_engine)
+        self._reading = AsyncEngine(sync_engine.execution_options(isolation_level="AUTOCOMMIT"))
+
     def connect(self) -> AsyncConnection:
-        return _TranslatingConnection(self)
+        """A connection for single statements: reads need no BEGIN and no ROLLBACK, which are round trips."""
+        return _TranslatingConnection(self._reading)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction, committed at the end unless something was raised."""
+        async with _TranslatingConnection(self) as connection, connection.begin():
+            yield connection
 
 
 class _TranslatingConnection(AsyncConnection):

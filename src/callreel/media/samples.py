@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from math import gcd
 from pathlib import Path
 
-from callreel.errors import BlobAltered
+from callreel.errors import BlobAltered, BlobMissing
 from callreel.media.wav import Codec, WavFacts
 
 with warnings.catch_warnings():
@@ -49,9 +48,14 @@ def read_samples(path: Path, facts: WavFacts, *, first_frame: int = 0) -> Iterat
 def read_bytes(path: Path, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
     """The bytes of a file from `start` up to `stop`, at most `block_bytes` in memory.
 
-    Raises `BlobAltered` when the file ends before `stop`: somebody was promised those bytes.
+    Raises `BlobAltered` when the file ends before `stop`: somebody was promised those bytes. Raises `BlobMissing`
+    when it is not there, as for a recording that was deleted a moment ago.
     """
-    with path.open("rb") as file:
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError as why:
+        raise BlobMissing(f"{path.name} is not there any more") from why
+    with opened as file:
         file.seek(start)
         while start < stop:
             wanted = min(block_bytes, stop - start)
@@ -69,24 +73,3 @@ def mixed_to_mono(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """
     for block in blocks:
         yield audioop.tomono(block, _WIDTH, 0.5, 0.5)
-
-
-def resampled(blocks: Iterable[bytes], *, channels: int, from_rate: int, to_rate: int) -> Iterator[bytes]:
-    """The same sound at another rate, by linear interpolation: good for speech, not for music.
-
-    What lies above half of `to_rate` folds back instead of vanishing. Yields `resampled_frames` frames in all,
-    however the blocks are cut.
-    """
-    state = None
-    for block in blocks:
-        block, state = audioop.ratecv(block, _WIDTH, channels, from_rate, to_rate, state)
-        if block:
-            yield block
-
-
-def resampled_frames(frames: int, *, from_rate: int, to_rate: int) -> int:
-    """How many frames `resampled` makes of so many: the first, and one for each whole step behind it."""
-    if frames == 0:
-        return 0
-    divisor = gcd(from_rate, to_rate)
-    return (frames - 1) * (to_rate // divisor) // (from_rate // divisor) + 1

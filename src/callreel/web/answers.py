@@ -72,7 +72,9 @@ def account_json(account: Account, auth_token: str | None = None) -> dict[str, A
         "type": "Full",
         "date_created": rfc2822(account.date_created),
         "date_updated": rfc2822(account.date_updated),
-        "subresource_uris": {"keys": f"{base}/Keys.json", "recordings": f"{base}/Recordings.json"},
+        "subresource_uris": {
+            name.lower(): f"{base}/{name}.json" for name in ("Calls", "Conferences", "Keys", "Recordings")
+        },
         "uri": f"{base}.json",
     }
 

@@ -16,6 +16,8 @@ import callreel
 from callreel.parts import Parts
 from callreel.web import (
     accounts,
+    calls,
+    conferences,
     credentials,
     deliveries,
     events,
@@ -27,6 +29,7 @@ from callreel.web import (
     uploads,
     voice_recordings,
 )
+from callreel.web.concurrency import Concurrency
 from callreel.web.description import ERRORS, readable
 from callreel.web.edge import Edge
 from callreel.web.metrics import RequestMetrics
@@ -34,7 +37,7 @@ from callreel.web.sign_in_limits import SignInLimits
 from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
-    Surface.API: (accounts.router, keys.router, voice_recordings.router),
+    Surface.API: (accounts.router, keys.router, calls.router, conferences.router, voice_recordings.router),
     Surface.ACCOUNTS: (credentials.router,),
     Surface.VIDEO: (recording_settings.video,),
     Surface.CALLREEL: (recording_settings.voice, deliveries.router, playback.router, events.router),
@@ -53,7 +56,8 @@ def make_web(parts: Parts) -> ASGIApp:
     listener = _ListenerApp(routes=health.ROUTES)
     listener.state.parts, listener.state.metrics = parts, metrics
     apps[Surface.LISTENER] = listener
-    return Edge(_Switch(apps), clock=parts.clock, metrics=metrics)
+    concurrency = Concurrency(parts.chosen.account_concurrency)
+    return Edge(_Switch(apps), clock=parts.clock, metrics=metrics, concurrency=concurrency)
 
 
 class _Switch:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
@@ -17,7 +18,8 @@ from starlette.routing import Route
 
 from callreel.errors import BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
-from callreel.media.mp3 import serve_mp3
+from callreel.media.mp3 import QUALITY, Mp3Rendition, serve_mp3
+from callreel.media.rendition_cache import RenditionCache
 from callreel.media.samples import read_bytes
 from callreel.media.wav import inspect_wav_file
 from callreel.media.wav_rendition import BLOCK_BYTES, serve_wav
@@ -43,7 +45,7 @@ class Rendition:
     size_bytes: int
     etag: str
     media_type: str
-    chunks: Callable[[int, int], Iterator[bytes]]
+    chunks: Callable[[int, int], AsyncIterator[bytes]]
 
 
 async def fetch_media(request: Request) -> Response:
@@ -68,7 +70,7 @@ async def media_answer(
         headers = {"location": found.url, "cache-control": "no-store", "referrer-policy": "no-referrer"}
         return json_answer({"redirect_to": found.url}, 302, headers)
     try:
-        rendition = await asyncio.to_thread(_rendition, recording, found, extension, channels)
+        rendition = await asyncio.to_thread(_rendition, recording, found, extension, channels, parts.renditions)
     except FileNotFoundError as why:
         again = await parts.ledger.recordings.find(recording.account_sid, recording.sid)
         if again is None or again.state not in COMPLETED:
@@ -77,20 +79,38 @@ async def media_answer(
     return _answer(request, recording, rendition, extension)
 
 
-def _rendition(recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels) -> Rendition:
+def _rendition(
+    recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels, cache: RenditionCache
+) -> Rendition:
     path, name = found.path, (recording.blob_sha256 or "")[:40]
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
         size = path.stat().st_size
-        return Rendition(size, f'"{name}"', CIPHERTEXT, lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+        ciphertext = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+        return Rendition(size, f'"{name}"', CIPHERTEXT, ciphertext)
     facts = inspect_wav_file(path)
     if extension == "mp3":
         mp3 = serve_mp3(path, facts, channels)
-        return Rendition(mp3.size_bytes, f'"{name}-mp3-{mp3.channels}"', TYPES["mp3"], mp3.chunks)
+        variant = f"mp3-{mp3.channels}-q{QUALITY}"
+        chunks = partial(_from_cache, cache, recording.sid, variant, mp3)
+        return Rendition(mp3.size_bytes, f'"{name}-{variant}"', TYPES["mp3"], chunks)
     wav = serve_wav(path, facts, channels)
     etag = f'"{name}"' if wav.is_original else f'"{name}-wav-{wav.channels}"'
-    return Rendition(wav.size_bytes, etag, TYPES["wav"], wav.chunks)
+    return Rendition(wav.size_bytes, etag, TYPES["wav"], _in_threads(wav.chunks))
+
+
+def _in_threads(chunks: Callable[[int, int], Iterator[bytes]]) -> Callable[[int, int], AsyncIterator[bytes]]:
+    return lambda start, stop: iterate_in_threadpool(chunks(start, stop))
+
+
+async def _from_cache(
+    cache: RenditionCache, sid: str, variant: str, mp3: Mp3Rendition, start: int, stop: int
+) -> AsyncIterator[bytes]:
+    """Encoded once, however many ask for parts of it, and whatever parts."""
+    async with cache.open(sid, variant, mp3) as lease:
+        async for chunk in lease.chunks(start, stop):
+            yield chunk
 
 
 def _answer(request: Request, recording: Recording, rendition: Rendition, extension: str) -> Response:
@@ -110,7 +130,7 @@ def _answer(request: Request, recording: Recording, rendition: Rendition, extens
     status = 206 if window is not None else 200
     if request.scope.get("callreel.is_head"):
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(iterate_in_threadpool(rendition.chunks(start, stop)), status, headers)
+    return StreamingResponse(rendition.chunks(start, stop), status, headers)
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:

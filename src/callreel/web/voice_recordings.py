@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -27,6 +26,7 @@ from callreel.web.description import PAGING, answers, asks, page_of_2010, shape
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import PageWish, links_of
 from callreel.web.routes import on_2010
+from callreel.web.spans import read_span, span_parameters
 
 router = APIRouter()
 _FIELDS = {
@@ -54,7 +54,7 @@ CONFERENCE_RECORDING = shape(**_FIELDS)
 OF_ACCOUNT = "/Accounts/{account_sid}/Recordings"
 OF_CALL = "/Accounts/{account_sid}/Calls/{call_sid}/Recordings"
 OF_CONFERENCE = "/Accounts/{account_sid}/Conferences/{conference_sid}/Recordings"
-_DATES = {"DateCreated": "text", "DateCreated<": "text", "DateCreated>": "text"}
+_DATES = span_parameters("DateCreated")
 _GONE = (State.DELETING, State.DELETED)
 
 Shown = Callable[[Recording], dict[str, Any]]
@@ -69,13 +69,13 @@ Shown = Callable[[Recording], dict[str, Any]]
 )
 async def list_of_account(request: Request, account: Acting, parts: Opened, query: Query) -> Response:
     """List an account's recordings"""
-    since, before = _created(query)
+    created = read_span(query, "DateCreated")
     wanted = RecordingFilter(
         call_sid=query.sid("CallSid", "CA"),
         conference_sid=query.sid("ConferenceSid", "CF"),
         include_deleted=query.flag("IncludeSoftDeleted") or False,
-        created_from=since,
-        created_before=before,
+        created_from=created.start,
+        created_before=created.stop,
     )
     return await _list(request, account, wanted, parts, query, lambda r: recording_json(r, parts.public_url))
 
@@ -97,8 +97,7 @@ async def fetch_of_account(request: Request, sid: str, account: Acting, parts: O
 @on_2010(router, "DELETE", OF_ACCOUNT + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a recording"""
-    recording = await _fetch(account, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch(account, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -111,8 +110,8 @@ async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Respons
 )
 async def list_of_call(request: Request, call_sid: str, account: Acting, parts: Opened, query: Query) -> Response:
     """List a call's recordings"""
-    since, before = _created(query)
-    wanted = RecordingFilter(call_sid=path_sid("CA", call_sid), created_from=since, created_before=before)
+    created = read_span(query, "DateCreated")
+    wanted = RecordingFilter(call_sid=path_sid("CA", call_sid), created_from=created.start, created_before=created.stop)
     return await _list(request, account, wanted, parts, query, call_recording_json)
 
 
@@ -126,8 +125,7 @@ async def fetch_of_call(request: Request, call_sid: str, sid: str, account: Acti
 @on_2010(router, "DELETE", OF_CALL + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_call(call_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a call's recording"""
-    recording = await _fetch_of_call(account, call_sid, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch_of_call(account, call_sid, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -144,8 +142,10 @@ async def list_of_conference(
     request: Request, conference_sid: str, account: Acting, parts: Opened, query: Query
 ) -> Response:
     """List a conference's recordings"""
-    since, before = _created(query)
-    wanted = RecordingFilter(conference_sid=path_sid("CF", conference_sid), created_from=since, created_before=before)
+    created = read_span(query, "DateCreated")
+    wanted = RecordingFilter(
+        conference_sid=path_sid("CF", conference_sid), created_from=created.start, created_before=created.stop
+    )
     return await _list(request, account, wanted, parts, query, conference_recording_json)
 
 
@@ -161,8 +161,7 @@ async def fetch_of_conference(
 @on_2010(router, "DELETE", OF_CONFERENCE + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_conference(conference_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a conference's recording"""
-    recording = await _fetch_of_conference(account, conference_sid, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch_of_conference(account, conference_sid, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -184,6 +183,11 @@ async def _fetch(account: Account, sid: str, parts: Parts, *, with_deleted: bool
     return recording
 
 
+async def _delete(recording: Recording, parts: Parts) -> None:
+    await request_deletion(recording.account_sid, recording.sid, ledger=parts.ledger)
+    await parts.renditions.forget(recording.sid)
+
+
 async def _fetch_of_call(account: Account, call_sid: str, sid: str, parts: Parts) -> Recording:
     recording = await _fetch(account, sid, parts)
     if recording.call_sid != path_sid("CA", call_sid):
@@ -196,29 +200,3 @@ async def _fetch_of_conference(account: Account, conference_sid: str, sid: str, 
     if recording.conference_sid != path_sid("CF", conference_sid):
         raise NotFound()
     return recording
-
-
-def _created(query: Parameters) -> tuple[datetime | None, datetime | None]:
-    """From and before: the bounds the three date filters leave together. The comparison is part of the name.
-
-    `DateCreated<=D` is on or before D (midnight of a date), `DateCreated>=D` on or after it, `DateCreated=D` the
-    GMT day.
-    """
-    lows, highs = [], []
-    day = query.moment("DateCreated")
-    if day is not None:
-        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
-        lows.append(midnight)
-        highs.append(_later(midnight, timedelta(days=1)))
-    if (until := query.moment("DateCreated<")) is not None:
-        highs.append(_later(until, timedelta(microseconds=1)))
-    if (since := query.moment("DateCreated>")) is not None:
-        lows.append(since)
-    return max(lows, default=None), min(highs, default=None)
-
-
-def _later(moment: datetime, by: timedelta) -> datetime:
-    try:
-        return moment + by
-    except OverflowError:
-        return moment
