@@ -1,4 +1,4 @@
-"""What every test may ask for: a real PostgreSQL with a database of its own, a clock that stands still, opened parts."""
+"""What every test may ask for: a PostgreSQL with a database of its own, a clock that stands still, opened parts."""
 
 from __future__ import annotations
 
