@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from callreel.cli.asked import FAILED, Asked, command
-from callreel.cli.demonstration import BUCKET, PREFIX, Seen, Specimen, demonstrate
+from callreel.cli.demonstration import Seen, Specimen, demonstrate
 
 app = typer.Typer(add_completion=False)
 _YES, _NO = Text("✓", style="green"), Text("✗", style="bold red")
@@ -57,8 +57,8 @@ async def _until_told(home: Path, seen: Seen) -> None:
 
 def _shown(seen: Seen) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, title="callreel demo", title_style="bold", title_justify="left")
-    for name in ("recording", "size", "went to", "called back", "byte for byte", "played by"):
-        table.add_column(name, justify="right" if name == "size" else "left")
+    for name in ("recording", "size", "kept in", "called back", "unchanged", "played by"):
+        table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
     for one in seen.specimens:
         table.add_row(one.name, _size(one), _place(one), _mark(one.called_back), _mark(one.verified), one.played or _NO)
     return Group(table, _verdict(seen))
@@ -76,7 +76,7 @@ def _verdict(seen: Seen) -> Text:
 
 
 def _place(one: Specimen) -> str:
-    return f"{BUCKET}/{PREFIX}/…/{one.sid[:8]}…" if one.is_external else "service storage"
+    return "the bucket" if one.is_external else "callreel"
 
 
 def _size(one: Specimen) -> str:
