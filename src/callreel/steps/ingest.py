@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from callreel.clock import Clock
-from callreel.errors import BodyCutShort, NotFound
+from callreel.errors import BodyCutShort, IdempotencyConflict, NotFound
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
@@ -89,7 +89,11 @@ async def ingest(
         callback=intake.callback,
         error_code=TOO_SHORT if state is State.ABSENT else None,
     )
-    born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
+    try:
+        born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
+    except IdempotencyConflict:  # certainly not committed, unlike after DatabaseAway: the file is nobody's
+        await spool.release(sid)
+        raise
     reach("C5")
     if isinstance(born, AlreadyBorn):
         await spool.release(sid)
