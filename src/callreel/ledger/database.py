@@ -67,10 +67,8 @@ class _TranslatingConnection(AsyncConnection):
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         try:
             return await super().start(is_ctxmanager)
-        except Exception as why:
-            if database_is_away(why):
-                raise DatabaseAway() from why
-            raise
+        except (*_AWAY, DBAPIError, asyncpg.PostgresError) as why:  # no statement was sent that could be at fault
+            raise DatabaseAway() from why
 
     async def __aexit__(self, kind: Any, why: Any, traceback: Any) -> None:
         await super().__aexit__(kind, why, traceback)
@@ -78,16 +76,16 @@ class _TranslatingConnection(AsyncConnection):
             raise DatabaseAway() from why
 
 
+_AWAY = (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError)
+
+
 def database_is_away(why: BaseException) -> bool:
     """Whether the error means that the database, not the statement, is the trouble."""
-    if isinstance(why, DBAPIError):
-        if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
-            return True
-        sqlstate = getattr(why.orig, "sqlstate", None) or ""
-    elif isinstance(why, asyncpg.PostgresError):  # refused while connecting, before SQLAlchemy had a hand in it
-        sqlstate = why.sqlstate or ""
-    else:
-        return isinstance(why, (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError))
+    if not isinstance(why, DBAPIError):
+        return isinstance(why, _AWAY)
+    if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
+        return True
+    sqlstate = getattr(why.orig, "sqlstate", None) or ""
     # 08: connection; 53: out of disk, memory or connections; 57P: shut down or starting; 25006: read-only.
     return sqlstate.startswith(("08", "53", "57P")) or sqlstate == "25006"
 

@@ -49,9 +49,7 @@ class GroupCommit(Generic[Item]):
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, done))
         if len(self._writers) < self._most_writers:
-            writer = asyncio.create_task(self._run())
-            self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
+            self._writers.add(asyncio.create_task(self._run()))
         return await done
 
     async def drain(self) -> None:
@@ -60,13 +58,18 @@ class GroupCommit(Generic[Item]):
             await asyncio.gather(*self._writers, return_exceptions=True)
 
     async def _run(self) -> None:
-        while batch := self._take():
-            names = {self._name_of(item) for item, _ in batch}
-            self._in_flight |= names
-            try:
-                await self._settle(batch)
-            finally:
-                self._in_flight -= names
+        try:
+            while batch := self._take():
+                names = {self._name_of(item) for item, _ in batch}
+                self._in_flight |= names
+                try:
+                    await self._settle(batch)
+                finally:
+                    self._in_flight -= names
+        finally:
+            # Here and not in a done callback, which runs some turns of the loop later: an item submitted in
+            # between would see a writer that takes nothing any more, and wait for ever.
+            self._writers.discard(asyncio.current_task())
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Any]]]:
         """The next batch: each name once, and none that another writer is writing."""

@@ -118,8 +118,11 @@ class Spool:
             self._lock = None
 
     def check_room(self, size_bytes: int) -> None:
-        """Raise `SpoolFull` when this many bytes would eat into the reserve."""
-        free, total = free_bytes(self.root)
+        """Raise `SpoolFull` when this many bytes would eat into the reserve, `SpoolFailed` when the disk is gone."""
+        try:
+            free, total = free_bytes(self.root)
+        except OSError as why:
+            raise SpoolFailed() from why
         if free - size_bytes < min(self._reserve_bytes, total // 20):
             raise SpoolFull()
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from callreel.errors import BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
+from callreel.errors import BlobAltered, BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
 from callreel.media.mp3 import serve_mp3
 from callreel.media.samples import read_bytes
@@ -79,10 +79,12 @@ async def media_answer(
 
 def _rendition(recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels) -> Rendition:
     path, name = found.path, (recording.blob_sha256 or "")[:40]
+    size = path.stat().st_size
+    if size != recording.blob_size_bytes:
+        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
-        size = path.stat().st_size
         return Rendition(size, f'"{name}"', CIPHERTEXT, lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
     facts = inspect_wav_file(path)
     if extension == "mp3":
