@@ -105,7 +105,8 @@ def environment() -> dict[str, str]:
 
 async def hear() -> str:
     """The parent's next word; empty when it is gone."""
-    return (await asyncio.to_thread(sys.stdin.readline)).strip()
+    word: str = await asyncio.to_thread(sys.stdin.readline)
+    return word.strip()
 
 
 def read_job() -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.child import RUN_LIMIT_S, Measured, environment, start
 from benchmarks.installation import Installation
@@ -62,7 +63,7 @@ async def callreel(field: Field, files: Files, prefix: str) -> Delivery:
 
 async def bare_uploader(field: Field, files: Files, prefix: str) -> Delivery:
     """`bucket/s3.py` over the same guarded session, as many at once as the worker, and nothing written down."""
-    job = {
+    job: dict[str, Any] = {
         "data_dir": str(field.installation.data_dir),
         "url": field.server.url_of(prefix),
         "key_id": field.server.key_id,
@@ -118,7 +119,7 @@ def _run(command: list[str], environment: dict[str, str]) -> Measured:
     return Measured(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
 
 
-async def _by_child(module: str, job: dict[str, object], files: Files, prefix: str) -> Delivery:
+async def _by_child(module: str, job: dict[str, Any], files: Files, prefix: str) -> Delivery:
     async with start(module, job) as child:
         await child.go()
         return Delivery(await child.measured(), _keys(files, prefix))

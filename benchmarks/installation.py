@@ -25,6 +25,7 @@ from callreel.steps.keep_credential import keep_access_key
 from callreel.steps.open_account import open_account
 
 PUBLIC_URL = "http://callreel.bench"
+PRIVATE_NETWORKS = "127.0.0.0/8,::1/128"
 FILLERS = 16
 LOOK_EVERY_S = 0.02
 READ_BYTES = 256 << 10
@@ -32,7 +33,7 @@ READ_BYTES = 256 << 10
 
 def settings_of(data_dir: Path) -> Settings:
     """The defaults, with loopback allowed, since the server listens there."""
-    return load_settings(data_dir=data_dir, allowed_private_networks="127.0.0.0/8,::1/128")
+    return load_settings(data_dir=data_dir, allowed_private_networks=PRIVATE_NETWORKS)
 
 
 @dataclass(frozen=True, slots=True)

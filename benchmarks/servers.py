@@ -21,6 +21,7 @@ from callreel.rehearsal import ceph_rgw
 BUCKET = "bench"
 KEY_ID = "AKBENCHBENCHBENCH0000"
 SECRET = "benchbenchbenchbenchbenchbenchbenchbench"
+RGW_MEMORY_BYTES = 8 << 30  # the memory figure leaves 3 GiB of objects behind
 LISTENING = "listening on "
 
 
@@ -54,7 +55,7 @@ def open_server(which: str, root: Path) -> Iterator[S3Server]:
     if which == "embedded":
         server = _started("embedded", root, "callreel.rehearsal.embedded_s3", ["--bucket", BUCKET])
     elif which == "rgw":
-        server = _started("rgw", root, "callreel.rehearsal.ceph_rgw", [])
+        server = _started("rgw", root, "callreel.rehearsal.ceph_rgw", ["--memory-bytes", str(RGW_MEMORY_BYTES)])
     else:
         server = _given(which)
     with server as opened:

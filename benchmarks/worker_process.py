@@ -1,9 +1,11 @@
-"""The measured process: callreel's worker on an installation whose recordings were accepted before."""
+"""The measured process: callreel's worker, as `callreel serve --role worker` runs it, on recordings accepted before.
+
+Only the start of the interpreter lies before the word to go: recovery, the queue and the work come after it.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import cProfile
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import uvloop
 from benchmarks.child import Account, hear, read_job, say_ready
 from benchmarks.installation import PUBLIC_URL, settings_of
 from callreel.app import open_parts
-from callreel.worker.worker import Worker
+from callreel.worker.shift import work
 
 
 async def run(job: dict[str, Any]) -> None:
@@ -20,26 +22,20 @@ async def run(job: dict[str, Any]) -> None:
     settings = settings_of(Path(job["data_dir"]))
     async with open_parts(settings, database_url=job["database_url"], public_url=PUBLIC_URL) as parts:
         parts.spool.lock_for_work()
-        worker = Worker(parts)
+        stopping = asyncio.Event()
         say_ready()
         await hear()
         account = Account()
-        working = asyncio.create_task(worker.run())
+        working = asyncio.create_task(work(parts, stopping, mend=_nothing))
         await hear()
         account.tell()
-        worker.stop()
+        stopping.set()
         await working
 
 
-def main() -> None:
-    job = read_job()
-    if profile_path := job.get("profile"):
-        with cProfile.Profile() as profile:
-            uvloop.run(run(job))
-        profile.dump_stats(profile_path)
-    else:
-        uvloop.run(run(job))
+async def _nothing() -> None:
+    """The parent's database needs no mending."""
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(run(read_job()))

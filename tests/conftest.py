@@ -21,7 +21,9 @@ from callreel.parts import Parts
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.settings import Settings, load_settings
 from callreel.steps.open_account import open_account
-from tests.video import BUCKET, KEY, Studio
+from tests import video
+from tests.stage import BUCKET, MANAGER, WRITER, Stage
+from tests.video import KEY, Studio
 
 TEMPLATE = "callreel"
 
@@ -100,7 +102,9 @@ async def parts(settings: Settings, database_url: str, clock: SetClock) -> Async
         settings, database_url=database_url, public_url="http://callreel.test", clock=clock
     ) as opened:
         opened.rng = Random(7)
+        opened.renditions.prepare()
         yield opened
+        await opened.renditions.close()
 
 
 @pytest.fixture
@@ -117,9 +121,28 @@ async def account(parts: Parts) -> tuple[Account, str]:
 
 
 @pytest.fixture
+async def s3(tmp_path: Path, clock: SetClock) -> AsyncIterator[EmbeddedS3]:
+    """An S3 with one bucket, a key that may do everything and one that may only write."""
+    async with EmbeddedS3(tmp_path / "s3", clock=clock) as server:
+        server.create_bucket(BUCKET)
+        server.add_user(*MANAGER)
+        server.add_user(*WRITER, may="write")
+        yield server
+
+
+@pytest.fixture
+async def stage(parts: Parts, clock: SetClock, account: tuple[Account, str], s3: EmbeddedS3) -> Stage:
+    """An account whose recordings go to the embedded S3."""
+    on_stage = Stage(parts, clock, *account, s3)
+    on_stage.credential_sid = await on_stage.keep_key()
+    await on_stage.choose()
+    return on_stage
+
+
+@pytest.fixture
 async def studio(parts: Parts, account: tuple[Account, str], clock: SetClock, tmp_path: Path) -> AsyncIterator[Studio]:
     """A place to record video in, with a bucket beside it."""
     async with EmbeddedS3(tmp_path / "s3", clock=clock) as s3:
-        s3.create_bucket(BUCKET)
+        s3.create_bucket(video.BUCKET)
         s3.add_user(KEY.key_id, KEY.secret)
         yield Studio(parts=parts, account_sid=account[0].sid, clock=clock, s3=s3)

@@ -12,6 +12,7 @@ CallreelError
 │  ├─ NotFound                 no such thing for this caller
 │  ├─ MethodNotAllowed         the thing exists, the verb does not
 │  ├─ TooManyAttempts          failed sign-ins from here, or for this account, too often
+│  ├─ TooManyRequests          more of one account's requests at once than the limit
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
 │  ├─ RoomExists               a room in progress has this name
@@ -135,6 +136,10 @@ class TooManyAttempts(Refused):
     def __init__(self, message: str | None = None, *, retry_after_s: int = 60) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class TooManyRequests(Refused):
+    """Too Many Requests"""
 
 
 class IdempotencyConflict(Refused):

@@ -9,6 +9,7 @@ from random import Random
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
+from callreel.media.rendition_cache import RenditionCache
 from callreel.model.destination import Network
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
@@ -28,6 +29,7 @@ class Chosen:
 
     max_upload_bytes: int
     delivery_concurrency: int
+    account_concurrency: int
     accepted_grace_s: float
     patience: Patience
     retention: Retention
@@ -49,6 +51,7 @@ class Parts:
     tickets: TicketOffice
     guard: Guard
     sender: CallbackSender
+    renditions: RenditionCache
     chosen: Chosen
     public_url: str
 

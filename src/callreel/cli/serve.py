@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -21,6 +23,7 @@ from callreel.parts import Parts
 from callreel.settings import Settings
 from callreel.steps.open_account import open_account
 from callreel.web.listener import make_web
+from callreel.worker.duties import keep_renditions
 from callreel.worker.shift import work
 
 app = typer.Typer(add_completion=False)
@@ -86,11 +89,12 @@ async def _run(service: Service, database_url: str) -> None:
         if service.works:
             parts.spool.lock_for_work()
         sign_in = await _first_account(parts) if service.opens_first_account else None
-        async with asyncio.TaskGroup() as group:
+        async with _renditions(parts, service), asyncio.TaskGroup() as group:
             listener = None
             if service.bound is not None:
                 listener = Listener(make_web(parts), on_answering=lambda: _announce(service, sign_in))
                 group.create_task(_listen(listener, service.bound, stop))
+                group.create_task(keep_renditions(parts, stop))
             if service.works:
                 group.create_task(work(parts, stop, mend=lambda: asyncio.to_thread(_mend, service.database)))
             if listener is None:
@@ -98,6 +102,19 @@ async def _run(service: Service, database_url: str) -> None:
             await stop.wait()
             if listener is not None:
                 listener.stop()
+
+
+@asynccontextmanager
+async def _renditions(parts: Parts, service: Service) -> AsyncIterator[None]:
+    """The rendition cache belongs to the process that serves media."""
+    if service.bound is None:
+        yield
+        return
+    parts.renditions.prepare()
+    try:
+        yield
+    finally:
+        await parts.renditions.close()
 
 
 async def _listen(listener: Listener, bound: socket.socket, stop: asyncio.Event) -> None:

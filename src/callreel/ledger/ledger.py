@@ -45,8 +45,10 @@ class Ledger:
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)
         self.rooms = Rooms(engine)
-        writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
+        self._writer = writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
         self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
+        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._quiet: dict[tuple[str, ...], GroupCommit[Move | Note]] = {}
 
     async def bear(self, birth: Birth) -> Recording | AlreadyBorn:
         """Write a new recording whose media is durable: its row, its call, the first line, job and event.
@@ -65,11 +67,21 @@ class Ledger:
         the row is no longer what `recording` says (nothing was written), and `DatabaseAway`.
         """
         check_arrow(recording.state, to)
-        return cast(Recording, await self._commits.submit(Move(recording, to, facts, reason)))
+        return cast(Recording, await self._submit(Move(recording, to, facts, reason)))
 
     async def note(self, recording: Recording, **facts: Any) -> Recording:
         """Write facts that change no state, under the same guard. Raises `Outrun` and `DatabaseAway`."""
-        return cast(Recording, await self._commits.submit(Note(recording, facts)))
+        return cast(Recording, await self._submit(Note(recording, facts)))
+
+    async def _submit(self, item: Move | Note) -> Any:
+        """Quiet items go by shape, in one round trip each: those of one step never wait for those of another."""
+        if not self._writer.is_quiet(item):
+            return await self._commits.submit(item)
+        if item.shape not in self._quiet:
+            self._quiet[item.shape] = GroupCommit(
+                self._at_once, self._writer.write_quiet, name_of=lambda item: item.name
+            )
+        return await self._quiet[item.shape].submit(item)
 
     async def purge(self, recording: Recording, *, reason: str) -> None:
         """Remove the row for good and leave a tombstone: one transaction. Raises `Outrun`."""
@@ -117,4 +129,6 @@ class Ledger:
     async def close(self) -> None:
         """Let pending commits finish, then close the pool."""
         await self._commits.drain()
+        for commits in self._quiet.values():
+            await commits.drain()
         await self.engine.dispose()

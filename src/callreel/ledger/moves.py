@@ -16,16 +16,18 @@ from typing import Any
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     Boolean,
     Column,
     DateTime,
     Insert,
     Integer,
+    Select,
     Text,
-    Update,
     bindparam,
     func,
     insert,
+    null,
     select,
     update,
 )
@@ -50,12 +52,11 @@ from callreel.ledger.tables import (
 from callreel.ledger.video_tracks import track_row
 from callreel.model.callback import parameters_of
 from callreel.model.media_url import media_url_of
-from callreel.model.recording import ARROWS, OWED_EVENT, UNFINISHED, VIDEO_OWED_EVENT, Recording, State, next_job
+from callreel.model.recording import ARROWS, UNFINISHED, Job, Recording, State, next_job, owed_event
 from callreel.model.room import Room
 from callreel.model.video_callback import video_parameters_of
 
 _UNFINISHED = UNFINISHED | {State.DELIVERED, State.DELETING, State.RECEIVING}
-SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class Move:
     def name(self) -> str:
         return self.recording.sid
 
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The columns it sets: items of one shape are written by one statement."""
+        return tuple(sorted(self.facts))
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -82,6 +88,10 @@ class Note:
     @property
     def name(self) -> str:
         return self.recording.sid
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        return tuple(sorted(self.facts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +126,6 @@ Write = Move | Note | Birth
 class _Consequences:
     """What the moves of one transaction entail."""
 
-    lines: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
 
@@ -138,81 +147,66 @@ class MoveWriter:
         groups: dict[tuple[str, ...], list[tuple[int, Move | Note]]] = defaultdict(list)
         for i, item in enumerate(items):
             if not isinstance(item, Birth):
-                groups[tuple(sorted(item.facts))].append((i, item))
-        for columns, members in groups.items():
-            await self._write_moves(transaction, columns, members, results, after, now)
-        if after.lines:
-            await transaction.execute(_LINES, {name: [line[name] for line in after.lines] for name in _LINE})
+                groups[item.shape].append((i, item))
+        for shape, members in groups.items():
+            changed = await self._change(transaction, shape, [item for _, item in members], now)
+            for i, item in members:
+                if item.name not in changed:
+                    results[i] = Outrun(item.name)
+                    continue
+                results[i] = moved = _as_moved(item, now)
+                if isinstance(item, Move):
+                    self._entail(moved, after, now)
         if after.events:
             await transaction.execute(_EVENT, after.events)
         await write_jobs(transaction, after.jobs, now=now)
         return [results[i] for i in range(len(items))]
 
-    async def _write_moves(
-        self,
-        transaction: AsyncConnection,
-        columns: tuple[str, ...],
-        members: list[tuple[int, Move | Note]],
-        results: dict[int, Any],
-        after: _Consequences,
-        now: datetime,
-    ) -> None:
-        to = [m.to if isinstance(m, Move) else m.recording.state for _, m in members]
-        fences = [m.recording.fence + 1 if isinstance(m, Move) else m.recording.fence for _, m in members]
-        values: dict[str, Any] = {
-            "sids": [m.recording.sid for _, m in members],
-            "accounts": [m.recording.account_sid for _, m in members],
-            "states": [m.recording.state for _, m in members],
-            "fences": [m.recording.fence for _, m in members],
-            "to_states": to,
-            "to_fences": fences,
-            "unfinished_flags": [state in _UNFINISHED for state in to],
-            "moments": [now] * len(members),
-        }
-        for column in columns:
-            values[f"new_{column}"] = [m.facts[column] for _, m in members]
-        moved = set((await transaction.execute(_guarded_update(columns), values)).scalars())
-        for i, item in members:
-            recording = item.recording
-            if recording.sid not in moved:
-                results[i] = Outrun(recording.sid)
-                continue
-            results[i] = self._follow(item, after, now)
-
-    def _follow(self, item: Move | Note, after: _Consequences, now: datetime) -> Recording:
-        """The recording as it is after the write; notes down what a move entails."""
+    def is_quiet(self, item: Move | Note) -> bool:
+        """Whether the item changes its row and nothing else but the ledger: no job to write and no event owed."""
         if isinstance(item, Note):
-            return item.recording.changed(date_updated=now, **item.facts)
-        before = item.recording
-        moved = before.changed(state=item.to, fence=before.fence + 1, date_updated=now, **item.facts)
-        self._entail(before.state, moved, after, now, reason=item.reason)
-        return moved
+            return True
+        due_at = item.facts.get("next_attempt_at", item.recording.next_attempt_at)
+        return owed_event(item.recording, item.to) is None and _job_after(item.recording, item.to, due_at) is None
 
-    def _entail(
-        self, came_from: State | None, recording: Recording, after: _Consequences, now: datetime, *, reason: str | None
-    ) -> None:
-        after.lines.append(
-            {
-                "recording_sid": recording.sid,
-                "account_sid": recording.account_sid,
-                "from_state": came_from,
-                "to_state": recording.state,
-                "at": now,
-                "worker": self._worker_id,
-                "fence": recording.fence,
-                "reason": reason,
-            }
-        )
+    async def write_quiet(self, connection: AsyncConnection, items: Sequence[Move | Note]) -> list[Any]:
+        """As `write`, for quiet items of one shape, in a single statement: it is its own transaction."""
+        now = self._clock.now()
+        moved = await self._change(connection, items[0].shape, items, now)
+        return [_as_moved(item, now) if item.name in moved else Outrun(item.name) for item in items]
+
+    async def _change(
+        self, connection: AsyncConnection, shape: tuple[str, ...], items: Sequence[Move | Note], now: datetime
+    ) -> set[str]:
+        """Change the rows that are as their movers saw them, each with its ledger line; the SIDs of those."""
+        to = [item.to if isinstance(item, Move) else item.recording.state for item in items]
+        values: dict[str, Any] = {
+            "sids": [item.recording.sid for item in items],
+            "accounts": [item.recording.account_sid for item in items],
+            "states": [item.recording.state for item in items],
+            "fences": [item.recording.fence for item in items],
+            "to_states": to,
+            "to_fences": [item.recording.fence + isinstance(item, Move) for item in items],
+            "unfinished_flags": [state in _UNFINISHED for state in to],
+            "line_flags": [isinstance(item, Move) for item in items],
+            "reasons": [item.reason if isinstance(item, Move) else None for item in items],
+            "moment": now,
+            "worker": self._worker_id,
+        }
+        for column in shape:
+            values[f"new_{column}"] = [item.facts[column] for item in items]
+        return set((await connection.execute(_guarded_update(shape), values)).scalars())
+
+    def _entail(self, recording: Recording, after: _Consequences, now: datetime) -> None:
+        """Note down the event and the job that a recording owes and asks for in its new state."""
         self._owe(recording, after, now)
-        job = next_job(recording.state, settings=recording.settings, next_attempt_at=recording.next_attempt_at)
-        if job is None or (recording.carried and job.at is None):
-            return  # nothing to remind of, or the worker that carries it goes on at once under the job it has
-        after.jobs.append(JobRow(route_of(job.step, recording.host_id), recording.sid, job.at))
+        job = _job_after(recording, recording.state, recording.next_attempt_at)
+        if job is not None:
+            after.jobs.append(JobRow(route_of(job.step, recording.host_id), recording.sid, job.at))
 
     def _owe(self, recording: Recording, after: _Consequences, now: datetime) -> None:
-        owed = OWED_EVENT if recording.video is None else VIDEO_OWED_EVENT
-        event, wish = owed.get(recording.state), recording.callback
-        if event is None or wish is None or event not in wish.events or recording.source == SILENT_SOURCE:
+        event, wish = owed_event(recording, recording.state), recording.callback
+        if event is None or wish is None:
             return
         after.events.append(
             {
@@ -227,6 +221,16 @@ class MoveWriter:
             }
         )
         after.jobs.append(JobRow("notify", recording.sid))
+
+    def _first_lines(self, born: list[Recording], now: datetime) -> dict[str, Any]:
+        return {
+            "sids": [recording.sid for recording in born],
+            "accounts": [recording.account_sid for recording in born],
+            "states": [recording.state for recording in born],
+            "fences": [recording.fence for recording in born],
+            "moment": now,
+            "worker": self._worker_id,
+        }
 
     def _told(self, recording: Recording, event: str, now: datetime) -> list[tuple[str, str]]:
         if recording.video is not None:
@@ -252,11 +256,12 @@ class MoveWriter:
         if entered := [room_row(birth.room) for _, birth in born if birth.room]:
             await transaction.execute(upsert(rooms).on_conflict_do_nothing(), entered)
         await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
+        await transaction.execute(_FIRST_LINES, self._first_lines([b.recording for _, b in born], now))
         if tracks := [row for _, birth in born if (row := track_row(birth.recording))]:
             await transaction.execute(insert(video_tracks), tracks)
         await write_alerts(transaction, [alert for _, birth in born for alert in birth.alerts])
         for i, birth in born:
-            self._entail(None, birth.recording, after, now, reason=None)
+            self._entail(birth.recording, after, now)
             results[i] = birth.recording
 
 
@@ -296,24 +301,64 @@ def check_arrow(came_from: State | None, to: State) -> None:
 
 _EVENT = upsert(outbox).on_conflict_do_nothing(index_elements=["recording_sid", "event"])
 
-_LINE = tuple(c.name for c in moves.columns if c.name != "id")
 _FACTS = {c.name for c in recordings.columns}
 
 
-def _insert_of_lines() -> Insert:
-    """One statement for any number of ledger lines: an INSERT for each cost PostgreSQL five times as much."""
-    columns: list[Column[Any]] = [Column(name, moves.c[name].type) for name in _LINE]
-    given = func.unnest(*[bindparam(c.name, type_=ARRAY(c.type)) for c in columns]).table_valued(*columns, name="given")
-    return insert(moves).from_select(_LINE, select(*given.render_derived().columns))
+def _job_after(recording: Recording, state: State, due_at: datetime | None) -> Job | None:
+    """The job to write when a recording enters this state.
+
+    None also where the worker that carries it goes on at once under the job it has.
+    """
+    job = next_job(state, settings=recording.settings, next_attempt_at=due_at)
+    return None if job is None or (recording.carried and job.at is None) else job
 
 
-_LINES = _insert_of_lines()
+def _as_moved(item: Move | Note, now: datetime) -> Recording:
+    """The recording as it is after the write."""
+    before = item.recording
+    if isinstance(item, Note):
+        return before.changed(date_updated=now, **item.facts)
+    return before.changed(state=item.to, fence=before.fence + 1, date_updated=now, **item.facts)
+
+
+def _unnested(columns: list[tuple[str, Column[Any]]], name: str) -> CTE:
+    """Arrays given as parameters, as rows: one statement for any number of them."""
+    arrays = [bindparam(given, type_=ARRAY(column.type)) for given, column in columns]
+    return select(
+        func.unnest(*arrays).table_valued(*[c for _, c in columns], name=f"{name}_rows").render_derived()
+    ).cte(name)
+
+
+def _lines_of(rows: Select[Any]) -> Insert:
+    names = ["recording_sid", "account_sid", "from_state", "to_state", "fence", "reason", "at", "worker"]
+    return insert(moves).from_select(names, rows)
+
+
+def _insert_of_first_lines() -> Insert:
+    given = _unnested(
+        [
+            ("sids", Column("sid", Text)),
+            ("accounts", Column("account_sid", Text)),
+            ("states", Column("state", Text)),
+            ("fences", Column("fence", Integer)),
+        ],
+        "born",
+    )
+    c = given.c
+    return _lines_of(select(c.sid, c.account_sid, null(), c.state, c.fence, null(), _MOMENT, _WORKER))
+
+
+_MOMENT = bindparam("moment", type_=DateTime(timezone=True))
+_WORKER = bindparam("worker", type_=Text)
+_FIRST_LINES = _insert_of_first_lines()
 
 
 @lru_cache(maxsize=256)
-def _guarded_update(columns: tuple[str, ...]) -> Update:
-    """One statement for any number of rows: each is changed only if state and fence are what its mover saw."""
-    unknown = set(columns) - _FACTS
+def _guarded_update(shape: tuple[str, ...]) -> Select[Any]:
+    """One statement for any number of rows: each is changed, and gets its ledger line, only if state and fence are
+    what its mover saw. Returns the SIDs of those that were.
+    """
+    unknown = set(shape) - _FACTS
     if unknown:
         raise AssertionError(f"recordings have no {unknown}")
     fixed: list[tuple[str, Column[Any]]] = [
@@ -324,17 +369,11 @@ def _guarded_update(columns: tuple[str, ...]) -> Update:
         ("to_states", Column("to_state", Text)),
         ("to_fences", Column("to_fence", Integer)),
         ("unfinished_flags", Column("unfinished", Boolean)),
-        ("moments", Column("moment", DateTime(timezone=True))),
+        ("line_flags", Column("has_line", Boolean)),
+        ("reasons", Column("reason", Text)),
     ]
-    chosen: list[tuple[str, Column[Any]]] = [
-        (f"new_{name}", Column(f"new_{name}", recordings.c[name].type)) for name in columns
-    ]
-    given = (
-        func.unnest(*[bindparam(name, type_=ARRAY(column.type)) for name, column in fixed + chosen])
-        .table_valued(*[column for _, column in fixed + chosen], name="given")
-        .render_derived()
-    )
-    return (
+    given = _unnested([*fixed, *[(f"new_{n}", Column(f"new_{n}", recordings.c[n].type)) for n in shape]], "given")
+    moved = (
         update(recordings)
         .where(
             recordings.c.sid == given.c.sid,
@@ -346,11 +385,19 @@ def _guarded_update(columns: tuple[str, ...]) -> Update:
             state=given.c.to_state,
             fence=given.c.to_fence,
             unfinished=given.c.unfinished,
-            date_updated=given.c.moment,
-            **{name: given.c[f"new_{name}"] for name in columns},
+            date_updated=_MOMENT,
+            **{name: given.c[f"new_{name}"] for name in shape},
         )
         .returning(recordings.c.sid)
+        .cte("moved")
     )
+    c = given.c
+    lines = _lines_of(
+        select(c.sid, c.account_sid, c.state, c.to_state, c.to_fence, c.reason, _MOMENT, _WORKER)
+        .join_from(given, moved, moved.c.sid == c.sid)
+        .where(c.has_line)
+    ).cte("lines")
+    return select(moved.c.sid).add_cte(lines)
 
 
 def _row(recording: Recording) -> dict[str, Any]:

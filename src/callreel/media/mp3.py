@@ -23,7 +23,7 @@ KBPS = {
     1: 32,  # Twilio's documented MP3 rate
     2: 64,  # twice that: two people taking turns share nothing joint stereo could save; as fast as 32
 }
-_QUALITY = 7  # nearest to the source of all at these bit rates, and the fastest: docs/decisions/0007-mp3-quality.md
+QUALITY = 7  # nearest to the source of all at these bit rates, and the fastest: docs/decisions/0007-mp3-quality.md
 _FRAME_SAMPLES = 576  # MPEG-2.5 layer III, the only MPEG layer with 8 kHz
 _EXTRA_FRAMES = 2  # the encoder's delay and its flush: holds for every length tried, see the property test
 
@@ -85,7 +85,7 @@ def _encoded(blocks: Iterable[bytes], channels: int) -> Iterator[bytes]:
     encoder.set_in_sample_rate(RATE_HZ)
     encoder.set_out_sample_rate(RATE_HZ)
     encoder.set_bit_rate(KBPS[channels])
-    encoder.set_quality(_QUALITY)
+    encoder.set_quality(QUALITY)
     encoder.silence()
     for block in blocks:
         yield bytes(encoder.encode(block))

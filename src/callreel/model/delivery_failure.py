@@ -1,4 +1,8 @@
-"""Twilio's error codes for recordings that were not stored where their owner wanted them."""
+"""Twilio's error codes for recordings that were not stored where their owner wanted them.
+
+16107 is not among them: it tells of a recording encrypted with another key than the one chosen, which callreel
+never does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from callreel.model.video_failure import UPLOAD_TROUBLE, VIDEO_CODES, video_code
 TOO_SHORT = 16101
 ENCRYPTION_FAILED = 16104
 NO_PUBLIC_KEY = 16105
+ENCRYPTION_INTERNAL = 16106  # ours to mend: the stored public key does not open
 BAD_CONFIGURATION = 16111
 ACCESS_DENIED = 16112
 

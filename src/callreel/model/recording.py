@@ -54,6 +54,8 @@ ARROWS: dict[State | None, frozenset[State]] = {
     S.PURGED: frozenset(),
 }
 
+SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
+
 OWED_EVENT: dict[State, str] = {
     S.SPOOLED: "in-progress",
     S.ABSENT: "absent",
@@ -193,3 +195,12 @@ def next_job(state: State, *, settings: StorageSettings, next_attempt_at: dateti
     if step is None:
         return None
     return Job(step, next_attempt_at if state in (S.WAITING, S.DELIVERED) else None)
+
+
+def owed_event(recording: Recording, entering: State) -> str | None:
+    """The event a recording owes its customer when it enters a state, None where nobody asked to be told."""
+    owed, wish = OWED_EVENT if recording.video is None else VIDEO_OWED_EVENT, recording.callback
+    event = owed.get(entering)
+    if event is None or wish is None or event not in wish.events or recording.source == SILENT_SOURCE:
+        return None
+    return event

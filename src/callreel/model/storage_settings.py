@@ -49,6 +49,10 @@ class StorageSettings:
     external_media: ExternalMedia = ExternalMedia.REDIRECT
     aws_role_arn: str | None = None
     aws_external_id: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_days: int | None = None
+    object_lock_legal_hold: bool = False
+    retention_class: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot a recording keeps: plain values, nothing secret."""

@@ -9,6 +9,7 @@ Nothing survives: the disk is memory.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import shutil
 import signal
@@ -23,8 +24,11 @@ from pathlib import Path
 COMMANDS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "monmaptool")
 INSTALL = "apt-get install -y --no-install-recommends radosgw ceph-mon ceph-mgr ceph-osd ceph-common"
 
+KMS_KEY = "rehearsal-key"  # the one key its key service knows
+
 START_S = 120.0  # 12 s on an idle machine of two cores
 STOP_S = 15.0
+MEMORY_BYTES = 2 << 30  # taken as objects come, not at once
 
 # msgr2 is off because, without authentication, the gateway waits minutes on it. STS is off because with it a
 # wrong key is answered with AccessDenied instead of InvalidAccessKeyId.
@@ -65,12 +69,14 @@ mgr initial modules = iostat
 [osd]
 osd data = {root}/osd
 osd objectstore = memstore
-memstore device bytes = 2147483648
+memstore device bytes = {memory_bytes}
 [client.rgw]
 rgw data = {root}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{rgw_port}
 rgw dns name = localhost
 rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = {kms_key}={kms_secret}
 rgw thread pool size = 64
 rgw enable usage log = false
 """
@@ -94,13 +100,18 @@ def missing_commands() -> list[str]:
     return [command for command in COMMANDS if shutil.which(command) is None]
 
 
-def start(root: Path) -> CephRgw:
-    """Start it all below an empty directory and wait until the gateway listens. Raises `CephFailed`."""
+def start(root: Path, *, memory_bytes: int = MEMORY_BYTES) -> CephRgw:
+    """Start it all below an empty directory and wait until the gateway listens. Raises `CephFailed`.
+
+    Once `memory_bytes` of objects are stored, writes wait for ever.
+    """
     mon_port, rgw_port = _free_port(), _free_port()
     for name in ("mon", "mgr", "osd", "run", "log", "rgw"):
         (root / name).mkdir(parents=True)
     fsid, conf = str(uuid.uuid4()), root / "ceph.conf"
-    conf.write_text(_CONF.format(fsid=fsid, root=root, mon_port=mon_port, rgw_port=rgw_port))
+    kms_secret = base64.b64encode(os.urandom(32)).decode()
+    facts = {"fsid": fsid, "root": root, "mon_port": mon_port, "rgw_port": rgw_port, "memory_bytes": memory_bytes}
+    conf.write_text(_CONF.format(**facts, kms_key=KMS_KEY, kms_secret=kms_secret))
     pids: list[int] = []
     try:
         _run(root, ["monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon_port}]", "monmap"])
@@ -205,11 +216,12 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="an empty directory")
     parser.add_argument("--key-id", required=True)
     parser.add_argument("--secret", required=True)
+    parser.add_argument("--memory-bytes", type=int, default=MEMORY_BYTES, help="how much it can store")
     options = parser.parse_args()
     if missing := missing_commands():
         parser.error(f"not installed: {', '.join(missing)}; {INSTALL}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    gateway = start(options.root.resolve())
+    gateway = start(options.root.resolve(), memory_bytes=options.memory_bytes)
     try:
         add_user(gateway.root, "rehearsal", key_id=options.key_id, secret=options.secret)
         print(f"listening on {gateway.url}", flush=True)

@@ -168,7 +168,8 @@ class Spool:
         """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
 
         What an interrupted sealing left stays for recovery: its bytes were never in a row. Raises `BlobMissing`
-        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises.
+        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises; then
+        nothing is left of it.
         """
         return await self._in_thread(self._write_sealed, sid, encrypt)
 

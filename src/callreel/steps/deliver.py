@@ -27,7 +27,9 @@ from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.delivery_failure import level_of, parking_code, refusal_code
+from callreel.model.encryption_details import envelope_of
 from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
+from callreel.model.object_lock import lock_of
 from callreel.model.patience import CONFIRM_S, Park, Patience
 from callreel.model.recording import Recording, State
 from callreel.model.storage_settings import RecordingKind
@@ -109,6 +111,8 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         sse_algorithm=settings.sse_algorithm,
         sse_kms_key_id=settings.sse_kms_key_id,
         storage_class=settings.storage_class,
+        metadata=envelope_of(recording.encryption_details or {}),
+        lock=lock_of(settings, date_created=recording.date_created, now=parts.clock.now()),
     )
     key = recording.object_key
     assert key is not None
@@ -117,8 +121,8 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
     else:
         answer = await bucket.put(key, blob, options)
     reach("C11")
-    asked = settings.sse_algorithm if recording.is_external else None
-    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked)
+    asked, kms_key = (settings.sse_algorithm, settings.sse_kms_key_id) if recording.is_external else (None, None)
+    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked, kms_key_asked=kms_key)
 
 
 async def _send_in_parts(
@@ -160,6 +164,8 @@ async def _after_a_refusal(
     told = _told(why)
     first_at = recording.refused_at
     spent_s = recording.retry_spent_s + took_s
+    if isinstance(why, BucketRefused):
+        parts.buckets.distrust(recording)  # keys of a role may have been revoked: confirmed with new ones
     if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
         if spent_s >= parts.patience.window_s:
             return await _park(recording, why, parts, spent_s=spent_s)

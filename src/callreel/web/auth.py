@@ -13,6 +13,7 @@ from callreel.model.account import Account
 from callreel.model.sid import AccountSid, parse_sid
 from callreel.parts import Parts
 from callreel.steps.authenticate import Caller, act_for, authenticate
+from callreel.web.concurrency import Turn
 from callreel.web.sign_in_limits import SignInLimits
 
 LONGEST_HEADER = 4096
@@ -28,7 +29,8 @@ async def sign_in(request: Request) -> Caller:
     """The caller of a request.
 
     Raises `NotAuthenticated`, `AccountNotActive`, and `TooManyAttempts` instead of the former when this address
-    or this account failed too often. A request without any credential is refused and not counted.
+    or this account failed too often. A request without any credential is refused and not counted. Raises
+    `TooManyRequests` when the account has its limit of requests under way.
     """
     header = request.headers.get("authorization", "")
     if not header:
@@ -37,10 +39,13 @@ async def sign_in(request: Request) -> Caller:
     address = request.client.host if request.client else "?"
     username, password = _basic(header)
     try:
-        return await authenticate(username, password, accounts=parts.ledger.accounts, digest=parts.digest)
+        caller = await authenticate(username, password, accounts=parts.ledger.accounts, digest=parts.digest)
     except NotAuthenticated:
         limits.count_failure(f"address {address}", f"account {username[:34]}")
         raise
+    turn: Turn = request.scope["callreel.turn"]
+    turn.take(caller.account.sid)
+    return caller
 
 
 async def account_in_path(request: Request, account_sid: str) -> Account:

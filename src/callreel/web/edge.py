@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from callreel.clock import Clock
 from callreel.errors import CallreelError, MethodNotAllowed, NotFound, RangeNotSatisfiable
+from callreel.web.concurrency import Concurrency, Turn
 from callreel.web.metrics import RequestMetrics
 from callreel.web.surfaces import Surface, surface_of
 from callreel.web.twilio_errors import Told, error_body, shown_path, told_of
@@ -43,16 +44,18 @@ log = structlog.get_logger("callreel.web")
 class Edge:
     """Finds the surface of a request and calls `app`, with `callreel.surface` in the scope and the prefix taken off."""
 
-    def __init__(self, app: ASGIApp, *, clock: Clock, metrics: RequestMetrics) -> None:
-        self._app, self._clock, self._metrics = app, clock, metrics
+    def __init__(self, app: ASGIApp, *, clock: Clock, metrics: RequestMetrics, concurrency: Concurrency) -> None:
+        self._app, self._clock, self._metrics, self._concurrency = app, clock, metrics, concurrency
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         surface, prefix = surface_of(_header(scope, b"host"), scope["path"])
-        exchange = _Exchange(receive, send, self._clock, has_body=_has_body(scope))
+        turn = self._concurrency.turn()
+        exchange = _Exchange(receive, send, self._clock, turn, has_body=_has_body(scope))
         inner = _inside(scope, surface, prefix)
+        inner["callreel.turn"] = turn
         try:
             if scope["method"] == "OPTIONS":
                 await exchange.answer(204, b"", [])
@@ -62,6 +65,8 @@ class Edge:
             exchange.status = 499  # as nginx calls it: nobody is there to be answered
         except Exception as why:  # noqa: BLE001 - the edge: nothing above could turn it into an answer
             await self._refuse(exchange, inner, why)
+        finally:
+            turn.leave()
         self._metrics.count(surface, exchange.status)
         log.info(
             "request",
@@ -102,8 +107,8 @@ class Edge:
 class _Exchange:
     """One request and its answer, with what the edge adds."""
 
-    def __init__(self, receive: Receive, send: Send, clock: Clock, *, has_body: bool) -> None:
-        self._receive, self._send, self._clock = receive, send, clock
+    def __init__(self, receive: Receive, send: Send, clock: Clock, turn: Turn, *, has_body: bool) -> None:
+        self._receive, self._send, self._clock, self._turn = receive, send, clock, turn
         self._body_pending = has_body
         self.request_id = f"RQ{secrets.token_hex(16)}"
         self.began = clock.monotonic()
@@ -125,9 +130,14 @@ class _Exchange:
                 *message.get("headers", ()),
                 (b"twilio-request-id", self.request_id.encode()),
                 (b"twilio-request-duration", f"{took:.3f}".encode()),
+                *self._concurrent(),
                 *_ALWAYS,
             ]
         await self._send(message)
+
+    def _concurrent(self) -> list[tuple[bytes, bytes]]:
+        count = self._turn.count
+        return [(b"twilio-concurrent-requests", str(count).encode())] if count else []
 
     async def answer(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Send a whole answer. A body that nobody read is let run out a little, then the connection is closed."""

@@ -30,6 +30,7 @@ from callreel.web import (
     uploads,
     voice_recordings,
 )
+from callreel.web.concurrency import Concurrency
 from callreel.web.description import ERRORS, readable
 from callreel.web.edge import Edge
 from callreel.web.metrics import RequestMetrics
@@ -56,7 +57,8 @@ def make_web(parts: Parts) -> ASGIApp:
     listener = _ListenerApp(routes=health.ROUTES)
     listener.state.parts, listener.state.metrics = parts, metrics
     apps[Surface.LISTENER] = listener
-    return Edge(_Switch(apps), clock=parts.clock, metrics=metrics)
+    concurrency = Concurrency(parts.chosen.account_concurrency)
+    return Edge(_Switch(apps), clock=parts.clock, metrics=metrics, concurrency=concurrency)
 
 
 class _Switch:

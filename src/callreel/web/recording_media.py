@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
@@ -17,7 +19,8 @@ from starlette.routing import Route
 
 from callreel.errors import BlobAltered, BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
-from callreel.media.mp3 import serve_mp3
+from callreel.media.mp3 import QUALITY, Mp3Rendition, serve_mp3
+from callreel.media.rendition_cache import RenditionCache
 from callreel.media.samples import read_bytes
 from callreel.media.wav import inspect_wav_file
 from callreel.media.wav_rendition import BLOCK_BYTES, serve_wav
@@ -43,7 +46,7 @@ class Rendition:
     size_bytes: int
     etag: str
     media_type: str
-    chunks: Callable[[int, int], Iterator[bytes]]
+    chunks: Callable[[int, int], AsyncIterator[bytes]]
 
 
 async def fetch_media(request: Request) -> Response:
@@ -68,38 +71,64 @@ async def media_answer(
         headers = {"location": found.url, "cache-control": "no-store", "referrer-policy": "no-referrer"}
         return json_answer({"redirect_to": found.url}, 302, headers)
     try:
-        rendition = await asyncio.to_thread(_rendition, recording, found, extension, channels)
+        rendition = await asyncio.to_thread(_rendition, recording, found, extension, channels, parts.renditions)
     except FileNotFoundError as why:
         again = await parts.ledger.recordings.find(recording.account_sid, recording.sid)
         if again is None or again.state not in COMPLETED:
             raise NotFound() from why  # deleted while we looked
         raise BlobMissing(f"The media of {recording.sid} is not in service storage") from why
-    return _answer(request, recording, rendition, extension)
+    name = f"{recording.sid}.{extension or 'wav'}"
+    return rendition_answer(request, rendition, disposition=f'attachment; filename="{name}"')
 
 
-def _rendition(recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels) -> Rendition:
+def _rendition(
+    recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels, cache: RenditionCache
+) -> Rendition:
     path, name = found.path, (recording.blob_sha256 or "")[:40]
-    size = path.stat().st_size
-    if size != recording.blob_size_bytes:
-        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
+    original = file_rendition(recording, path, CIPHERTEXT)
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
-        return Rendition(size, f'"{name}"', CIPHERTEXT, lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+        return original
     facts = inspect_wav_file(path)
     if extension == "mp3":
         mp3 = serve_mp3(path, facts, channels)
-        return Rendition(mp3.size_bytes, f'"{name}-mp3-{mp3.channels}"', TYPES["mp3"], mp3.chunks)
+        variant = f"mp3-{mp3.channels}-q{QUALITY}"
+        chunks = partial(_from_cache, cache, recording.sid, variant, mp3)
+        return Rendition(mp3.size_bytes, f'"{name}-{variant}"', TYPES["mp3"], chunks)
     wav = serve_wav(path, facts, channels)
     etag = f'"{name}"' if wav.is_original else f'"{name}-wav-{wav.channels}"'
-    return Rendition(wav.size_bytes, etag, TYPES["wav"], wav.chunks)
+    return Rendition(wav.size_bytes, etag, TYPES["wav"], _in_threads(wav.chunks))
 
 
-def _answer(request: Request, recording: Recording, rendition: Rendition, extension: str) -> Response:
+def _in_threads(chunks: Callable[[int, int], Iterator[bytes]]) -> Callable[[int, int], AsyncIterator[bytes]]:
+    return lambda start, stop: iterate_in_threadpool(chunks(start, stop))
+
+
+async def _from_cache(
+    cache: RenditionCache, sid: str, variant: str, mp3: Mp3Rendition, start: int, stop: int
+) -> AsyncIterator[bytes]:
+    """Encoded once, however many ask for parts of it, and whatever parts."""
+    async with cache.open(sid, variant, mp3) as lease:
+        async for chunk in lease.chunks(start, stop):
+            yield chunk
+
+
+def file_rendition(recording: Recording, path: Path, media_type: str) -> Rendition:
+    """The bytes of service storage as they are. Blocks; raises `FileNotFoundError` and `BlobAltered`."""
+    size = path.stat().st_size
+    if size != recording.blob_size_bytes:
+        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
+    chunks = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+    return Rendition(size, f'"{(recording.blob_sha256 or "")[:40]}"', media_type, chunks)
+
+
+def rendition_answer(request: Request, rendition: Rendition, *, disposition: str) -> Response:
+    """The whole, a part, or word that the caller has it."""
     headers = {
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
-        "content-disposition": f'attachment; filename="{recording.sid}.{extension or "wav"}"',
+        "content-disposition": disposition,
         "etag": rendition.etag,
     }
     if _is_known(request.headers.get("if-none-match", ""), rendition.etag):
@@ -112,7 +141,7 @@ def _answer(request: Request, recording: Recording, rendition: Rendition, extens
     status = 206 if window is not None else 200
     if request.scope.get("callreel.is_head"):
         return Response(status_code=status, headers=headers)
-    return StreamingResponse(iterate_in_threadpool(rendition.chunks(start, stop)), status, headers)
+    return StreamingResponse(rendition.chunks(start, stop), status, headers)
 
 
 def _is_known(if_none_match: str, etag: str) -> bool:

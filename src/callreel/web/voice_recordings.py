@@ -97,8 +97,7 @@ async def fetch_of_account(request: Request, sid: str, account: Acting, parts: O
 @on_2010(router, "DELETE", OF_ACCOUNT + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a recording"""
-    recording = await _fetch(account, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch(account, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -126,8 +125,7 @@ async def fetch_of_call(request: Request, call_sid: str, sid: str, account: Acti
 @on_2010(router, "DELETE", OF_CALL + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_call(call_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a call's recording"""
-    recording = await _fetch_of_call(account, call_sid, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch_of_call(account, call_sid, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -163,8 +161,7 @@ async def fetch_of_conference(
 @on_2010(router, "DELETE", OF_CONFERENCE + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_conference(conference_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a conference's recording"""
-    recording = await _fetch_of_conference(account, conference_sid, sid, parts)
-    await request_deletion(account.sid, recording.sid, ledger=parts.ledger)
+    await _delete(await _fetch_of_conference(account, conference_sid, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -184,6 +181,11 @@ async def _fetch(account: Account, sid: str, parts: Parts, *, with_deleted: bool
     if recording.state in _GONE and not with_deleted:
         raise NotFound()
     return recording
+
+
+async def _delete(recording: Recording, parts: Parts) -> None:
+    await request_deletion(recording.account_sid, recording.sid, ledger=parts.ledger)
+    await parts.renditions.forget(recording.sid)
 
 
 async def _fetch_of_call(account: Account, call_sid: str, sid: str, parts: Parts) -> Recording:

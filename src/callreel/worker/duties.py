@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -10,6 +11,7 @@ from callreel.errors import CallreelError
 from callreel.ledger.jobs import live_subjects, release_jobs, route_of
 from callreel.ledger.settings import TAKE_UP
 from callreel.parts import Parts
+from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.purge import purge
 from callreel.steps.recover import Recovered, recover
 from callreel.worker.routes import SPOOL_STEPS
@@ -29,13 +31,31 @@ async def recover_at_start(parts: Parts) -> Recovered:
 
 async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
     """Recover, reconcile and purge every ten minutes until told to stop."""
+
+    async def watch() -> None:
+        await _recover(parts, is_start=False)
+        await purge(ledger=parts.ledger, clock=parts.clock)
+
+    await _every_so_often(watch, stopping)
+
+
+async def keep_renditions(parts: Parts, stopping: asyncio.Event) -> None:
+    """Forget the renditions of deleted recordings every ten minutes until told to stop."""
+
+    async def look() -> None:
+        await forget_renditions(recordings=parts.ledger.recordings, renditions=parts.renditions)
+
+    await _every_so_often(look, stopping)
+
+
+async def _every_so_often(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
+    """A duty that fails is written down and done again the next time."""
     while not stopping.is_set():
         try:
             await asyncio.wait_for(stopping.wait(), EVERY_S)
         except TimeoutError:
             try:
-                await _recover(parts, is_start=False)
-                await purge(ledger=parts.ledger, clock=parts.clock)
+                await duty()
             except CallreelError as why:
                 log.log(why.level, "duty failed", reason=why.message)
             except Exception:

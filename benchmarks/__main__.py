@@ -1,0 +1,128 @@
+"""`python -m benchmarks`: measure everything on this machine, side by side.
+
+Starts what it needs (PostgreSQL, an S3 server, each contender in a process of its own) and stops it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.contenders import Field
+from benchmarks.delivery import CONTENDERS, race
+from benchmarks.figures import Figure, figure_of, memory_figure, rate_ratio, wall_ratio
+from benchmarks.ingest import ingest_against_floor
+from benchmarks.installation import Installation, open_installation, settings_of
+from benchmarks.memory import peaks_of_memory
+from benchmarks.recordings import make_files
+from benchmarks.report import page_of, save, write_page
+from benchmarks.servers import S3Server, open_server, pick_server
+from callreel.app import Database
+
+KB, MB = 1_000, 1_000_000
+FIGURES = ("delivery-1mb", "delivery-100kb", "ingest", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    large: int  # recordings of 1 MB
+    small: int  # recordings of 100 KB
+    uploads: int  # of 100 KB, for ingest
+    rounds: int
+    whole_bytes: int  # the one very large recording
+
+
+FULL = Size(large=1_000, small=2_000, uploads=2_000, rounds=5, whole_bytes=2 << 30)
+QUICK = Size(large=100, small=400, uploads=400, rounds=1, whole_bytes=256 << 20)
+
+
+async def measure(name: str, server: S3Server, size: Size, root: Path) -> Figure:
+    """One figure, on an installation of its own below `root`."""
+    data_dir = root / name
+    database = Database(settings_of(data_dir))
+    try:
+        async with open_installation(data_dir, server, database) as installation:
+            return await _MEASURES[name](installation, server, size, root / f"{name}-files")
+    finally:
+        await asyncio.to_thread(database.stop)
+
+
+async def _large(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await _delivery(installation, server, size.large, MB, size.rounds, root)
+
+
+async def _small(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await _delivery(installation, server, size.small, 100 * KB, size.rounds, root)
+
+
+async def _delivery(
+    installation: Installation, server: S3Server, count: int, size_bytes: int, rounds: int, root: Path
+) -> Figure:
+    files = make_files(root, count=count, size_bytes=size_bytes)
+    field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
+    taken = await race(field, files, rounds=rounds, names=list(CONTENDERS))
+    ratios = [
+        wall_ratio(taken, "callreel", "s5cmd", at_most=1.0),
+        wall_ratio(taken, "callreel", "s5cmd, same concurrency", at_most=1.0),
+        rate_ratio(taken, "callreel", "bare uploader", at_least=0.7),
+        rate_ratio(taken, "callreel", "boto3 threads", at_least=3.0),
+    ]
+    name = f"{count:,} recordings of {size_bytes:,} bytes, from accepted to released"
+    return figure_of(name, taken, count=count, ratios=ratios)
+
+
+async def _ingest(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    files = make_files(root, count=size.uploads, size_bytes=100 * KB)
+    taken = await ingest_against_floor(installation, files, rounds=size.rounds)
+    ratio = rate_ratio(taken, "callreel, HTTP", "floor", at_least=0.5)
+    name = f"{size.uploads:,} uploads of 100,000 bytes by 16 clients, acknowledged"
+    return figure_of(name, taken, count=size.uploads, ratios=[ratio])
+
+
+async def _memory(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    loads = [
+        make_files(root, count=size.large, size_bytes=MB),
+        make_files(root, count=1, size_bytes=size.whole_bytes),
+    ]
+    return memory_figure(await peaks_of_memory(installation, server, loads))
+
+
+_MEASURES = {"delivery-1mb": _large, "delivery-100kb": _small, "ingest": _ingest, "memory": _memory}
+
+
+def run(which: str, size: Size, names: Sequence[str], root: Path) -> tuple[list[Figure], str]:
+    """The figures of these names against one server, and the server's name."""
+    figures = []
+    for name in names:
+        # A server of its own for each figure: what is stored and removed costs the next one nothing.
+        with open_server(which, root / f"s3-{name}") as server:
+            figures.append(asyncio.run(measure(name, server, size, root)))
+    return figures, server.name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a fifth of it, once, in under two minutes")
+    parser.add_argument(
+        "--server", action="append", help="embedded, rgw or http://KEY_ID:SECRET@host/bucket; may be given twice"
+    )
+    parser.add_argument("--only", action="append", choices=FIGURES, help="this figure; may be given twice")
+    options = parser.parse_args()
+    for which in options.server or [pick_server()]:
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="callreel-bench-") as root:
+            figures, server = run(which, QUICK if options.quick else FULL, options.only or FIGURES, Path(root))
+        document = save(figures, server=server, is_quick=options.quick, took_s=time.monotonic() - began)
+        print(page_of(document))
+    write_page()
+
+
+if __name__ == "__main__":
+    main()
