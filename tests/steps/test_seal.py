@@ -169,9 +169,8 @@ async def test_the_policy_delete_leaves_nothing_of_a_recording_without_a_key(
 
 async def test_a_stored_key_that_is_no_key_is_16104(owner: SealedAccount, key_sid: str) -> None:
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid)
-    await _store(
-        owner, key_sid, owner.parts.keyring.seal(b"-----BEGIN", table="credentials", row=key_sid, account=owner.sid)
-    )
+    broken = owner.parts.keyring.seal(b"-----BEGIN", table="credentials", row=key_sid, account=owner.sid)
+    await _store(owner, key_sid, broken)
     failed = await owner.carry(await owner.take_in(some_wav()))
     assert (failed.state, failed.error_code) == (State.FATAL, 16104)
 
