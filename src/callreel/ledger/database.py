@@ -55,10 +55,12 @@ class LedgerEngine(AsyncEngine):
         self._reading = AsyncEngine(sync_engine.execution_options(isolation_level="AUTOCOMMIT"))
 
     def connect(self) -> AsyncConnection:
+        """A connection for single statements: reads need no BEGIN and no ROLLBACK, which are round trips."""
         return _TranslatingConnection(self._reading)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """A connection inside a transaction, committed at the end unless something was raised."""
         async with _TranslatingConnection(self) as connection, connection.begin():
             yield connection
 

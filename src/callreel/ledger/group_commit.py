@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -67,9 +67,8 @@ class GroupCommit(Generic[Item]):
                 finally:
                     self._in_flight -= names
         finally:
-            # Here and not in a done callback, which runs some turns of the loop later: an item submitted in
-            # between would see a writer that takes nothing any more, and wait for ever.
-            self._writers.discard(asyncio.current_task())
+            # Before anybody else runs: a caller that comes between the last look and this would wait for ever.
+            self._writers.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _take(self) -> list[tuple[Item, asyncio.Future[Any]]]:
         """The next batch: each name once, and none that another writer is writing."""

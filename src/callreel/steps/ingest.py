@@ -91,7 +91,7 @@ async def ingest(
     )
     try:
         born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
-    except IdempotencyConflict:  # certainly not committed, unlike after DatabaseAway: the file is nobody's
+    except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
         await spool.release(sid)
         raise
     reach("C5")
