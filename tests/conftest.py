@@ -21,7 +21,9 @@ from callreel.parts import Parts
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.settings import Settings, load_settings
 from callreel.steps.open_account import open_account
+from tests import video
 from tests.stage import BUCKET, MANAGER, WRITER, Stage
+from tests.video import KEY, Studio
 
 TEMPLATE = "callreel"
 
@@ -135,3 +137,12 @@ async def stage(parts: Parts, clock: SetClock, account: tuple[Account, str], s3:
     on_stage.credential_sid = await on_stage.keep_key()
     await on_stage.choose()
     return on_stage
+
+
+@pytest.fixture
+async def studio(parts: Parts, account: tuple[Account, str], clock: SetClock, tmp_path: Path) -> AsyncIterator[Studio]:
+    """A place to record video in, with a bucket beside it."""
+    async with EmbeddedS3(tmp_path / "s3", clock=clock) as s3:
+        s3.create_bucket(video.BUCKET)
+        s3.add_user(KEY.key_id, KEY.secret)
+        yield Studio(parts=parts, account_sid=account[0].sid, clock=clock, s3=s3)

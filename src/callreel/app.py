@@ -6,11 +6,14 @@ import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
 
 from callreel.bucket.disk import DiskBucket
+from callreel.bucket.own_identity import OwnIdentity
+from callreel.bucket.roles import Roles
+from callreel.bucket.sts import Sts
 from callreel.buckets import Buckets
 from callreel.clock import Clock, SystemClock
 from callreel.errors import Misconfigured, SealBroken
@@ -22,16 +25,19 @@ from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard, PlainHttp
+from callreel.outbound.metadata_guard import open_metadata_session
 from callreel.parts import Chosen, Parts
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import load_master_key
+from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.tokens import TokenDigest
 from callreel.settings import Settings
 from callreel.spool.spool import Spool
 
 PEPPER = "token-pepper"
 INDEX_KEY = "blind-index-key"
+TICKET_KEY = "media-ticket-key"
 
 
 class Database:
@@ -73,7 +79,11 @@ async def open_parts(
     spool = Spool(settings.spool_dir)
     spool.open()
     guard = Guard(settings.networks)
-    async with guard.open_session() as calls, guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY) as uploads:
+    async with AsyncExitStack() as stack:
+        calls = await stack.enter_async_context(guard.open_session())
+        uploads = await stack.enter_async_context(guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY))
+        metadata = await stack.enter_async_context(open_metadata_session()) if settings.instance_role else None
+        sts = Sts(uploads, clock=clock, endpoint=settings.sts_url)
         parts = Parts(
             clock=clock,
             rng=SystemRandom(),
@@ -86,10 +96,12 @@ async def open_parts(
                 storage=_open_storage(settings.storage_dir),
                 clock=clock,
                 private_networks=settings.networks,
+                roles=Roles(sts, OwnIdentity(os.environ, sts=sts, clock=clock, metadata=metadata), clock=clock),
             ),
             keyring=keyring,
             digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
             index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
+            tickets=TicketOffice(await _installation_secret(TICKET_KEY, ledger, keyring)),
             guard=guard,
             sender=CallbackSender(calls, clock),
             renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),

@@ -14,12 +14,14 @@ from typing import Any
 import aiohttp
 
 from callreel.bucket.disk import DiskBucket
+from callreel.bucket.roles import Roles
 from callreel.bucket.s3 import S3Bucket
 from callreel.clock import Clock
-from callreel.errors import CredentialMissing, InvalidDestination
+from callreel.errors import CredentialMissing, InvalidDestination, Refused
 from callreel.ledger.ledger import Ledger
+from callreel.model.aws_role import AwsRole, parse_role
 from callreel.model.credential import AccessKey, CredentialKind, parse_access_key
-from callreel.model.destination import Destination, Network, object_key, parse_destination
+from callreel.model.destination import VIDEO_KEY_TEMPLATE, Destination, Network, object_key, parse_destination
 from callreel.model.recording import Recording
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import StorageSettings
@@ -49,10 +51,12 @@ class Buckets:
         storage: DiskBucket,
         clock: Clock,
         private_networks: Sequence[Network],
+        roles: Roles | None = None,
     ) -> None:
         self._ledger, self._keyring, self._http = ledger, keyring, http
         self.storage = storage
         self._clock, self._private_networks = clock, tuple(private_networks)
+        self._roles = roles
         self._opened: dict[tuple[str, str, Destination], _Opened] = {}
 
     def destination_of(self, settings: StorageSettings) -> Destination | None:
@@ -67,16 +71,18 @@ class Buckets:
         destination = self.destination_of(recording.settings)
         if destination is None:
             hosted = f"{recording.account_sid}/{recording.sid}"
+            if recording.video is not None:
+                hosted += f".{recording.video.container}"
             return {"is_external": False, "bucket": None, "object_key": hosted, "object_url": None}
         created = recording.date_created
         key = object_key(
             destination,
-            template=recording.settings.key_template,
+            template=recording.settings.key_template or (VIDEO_KEY_TEMPLATE if recording.video else None),
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             call_sid=recording.call_sid,
             created=(created.year, created.month, created.day),
-            extension="wav",
+            extension=recording.video.container if recording.video else "wav",
         )
         return {
             "is_external": True,
@@ -86,10 +92,16 @@ class Buckets:
         }
 
     async def of(self, recording: Recording) -> S3Bucket | DiskBucket:
-        """The bucket a sealed recording goes to, or lies in. Raises `CredentialMissing` and `InvalidDestination`."""
+        """The bucket a sealed recording goes to, or lies in.
+
+        Raises `CredentialMissing` and `InvalidDestination`, and as `open_with_role` where the settings name a role.
+        """
         if not recording.is_external:
             return self.storage
         destination = self._named_by(recording.settings)
+        role = _role_of(recording.settings)
+        if role is not None:
+            return await self.open_with_role(recording.account_sid, role, destination)
         return await self.open(recording.account_sid, recording.settings.aws_credentials_sid, destination)
 
     async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
@@ -112,6 +124,24 @@ class Buckets:
             raise InvalidDestination("External storage is on and AwsS3Url is not set")
         return _parse_once(settings.aws_s3_url, region=settings.aws_s3_region, private_networks=self._private_networks)
 
+    async def open_with_role(self, account_sid: AccountSid, role: AwsRole, destination: Destination) -> S3Bucket:
+        """A destination opened with keys of a role, taken on for the account.
+
+        Raises `CredentialMissing` where roles cannot be used, `BucketRefused` when the role is denied, and
+        `BucketStumbled` and `BucketUnreachable`.
+        """
+        if self._roles is None or (self._roles.work_only_at_amazon and not destination.is_aws):
+            raise CredentialMissing("AwsRoleArn is for buckets on AWS; give this destination an access key instead")
+        keys = await self._roles.keys_of(account_sid, role, region=destination.region)
+        return S3Bucket(destination, keys.access_key, self._http, clock=self._clock, session_token=keys.token)
+
+    def distrust(self, recording: Recording) -> None:
+        """Use fresh keys for the recording's bucket next time: it has refused those of now."""
+        role = _role_of(recording.settings)
+        if role is not None and self._roles is not None:
+            region = self._named_by(recording.settings).region
+            self._roles.forget(recording.account_sid, role, region=region)
+
     async def _fetch_key(self, account_sid: AccountSid, credential_sid: str) -> AccessKey:
         sealed = await self._ledger.credentials.find_sealed(account_sid, CredentialKind.AWS, credential_sid)
         if sealed is None:
@@ -120,3 +150,10 @@ class Buckets:
             )
         opened = self._keyring.open(sealed, table="credentials", row=credential_sid, account=account_sid)
         return parse_access_key(opened.decode())
+
+
+def _role_of(settings: StorageSettings) -> AwsRole | None:
+    try:
+        return parse_role(settings.aws_role_arn, settings.aws_external_id)
+    except Refused as why:  # they were checked when they were saved, by the rules of that day
+        raise InvalidDestination(why.message) from why

@@ -15,6 +15,9 @@ CallreelError
 │  ├─ TooManyRequests          more of one account's requests at once than the limit
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
+│  ├─ RoomExists               a room in progress has this name
+│  ├─ RoomNotFound             the room named in a parameter is none of this account
+│  ├─ CompositionsUnavailable  compositions cannot be made, and why
 │  ├─ RecordingNotFinished     only completed recordings can be deleted
 │  ├─ CallNotInProgress        recording needs a live call
 │  ├─ CallsNotPlaced           this installation places no calls
@@ -145,6 +148,18 @@ class IdempotencyConflict(Refused):
 
 class StateConflict(Refused):
     """The resource is not in a state that allows this."""
+
+
+class RoomExists(Refused):
+    """A room in progress has this UniqueName. Complete it first, or choose another name."""
+
+
+class RoomNotFound(Refused):
+    """The room named in the request was not found."""
+
+
+class CompositionsUnavailable(Refused):
+    """Compositions cannot be made here."""
 
 
 class RecordingNotFinished(Refused):

@@ -17,6 +17,7 @@ from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
+from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
 from callreel.steps.read_calls import SealedLogs
@@ -47,6 +48,7 @@ class Parts:
     keyring: Keyring
     digest: TokenDigest
     index: BlindIndex
+    tickets: TicketOffice
     guard: Guard
     sender: CallbackSender
     renditions: RenditionCache

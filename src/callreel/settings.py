@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         (), description="comma-separated CIDRs that callreel may call although private"
     )
     smtp_url: SecretStr | None = None
+    instance_role: bool = Field(False, description="may ask this machine's metadata service for its AWS role")
+    sts_url: str | None = Field(None, description="where roles are taken on; default: Amazon's, in the bucket's region")
     max_upload_bytes: int = Field(2 << 30, ge=1)
     rendition_cache_bytes: int = Field(1 << 30, ge=0, description="how much of the disk encoded MP3s may keep")
 
@@ -66,6 +68,13 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https://")
         return value.rstrip("/") if value else value
+
+    @field_validator("sts_url", mode="after")
+    @classmethod
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with https:// (http:// only within ALLOWED_PRIVATE_NETWORKS)")
+        return value
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -17,10 +17,12 @@ from callreel.clock import SetClock, SystemClock
 from callreel.errors import BucketRefused, BucketStumbled, EvidenceMismatch
 from callreel.model.credential import AccessKey
 from callreel.model.evidence import weigh
+from callreel.rehearsal.ceph_rgw import KMS_KEY
 from tests import ceph
 from tests.bucket.blobs import WAV, MemoryBlob, some_blob
 from tests.bucket.conftest import destination_at
 from tests.bucket.promises import BucketPromises, MultipartPromises, PresignPromises
+from tests.bucket.promises_kept import SealedPromises, options
 
 pytestmark = [
     pytest.mark.skipif(ceph.why_not() is not None, reason=ceph.why_not() or "installed"),
@@ -56,6 +58,29 @@ def bucket(gateway: ceph.Ceph, control, http: aiohttp.ClientSession) -> S3Bucket
     name = f"recordings-{os.getpid()}-{next(_count)}"
     control.create_bucket(Bucket=name)
     return S3Bucket(destination_at(gateway.url, name), ceph.OWNER, http, clock=SystemClock())
+
+
+@pytest.fixture
+def locked(gateway: ceph.Ceph, control, http: aiohttp.ClientSession) -> S3Bucket:
+    name = f"locked-{os.getpid()}-{next(_count)}"
+    control.create_bucket(Bucket=name, ObjectLockEnabledForBucket=True)
+    return S3Bucket(destination_at(gateway.url, name), ceph.OWNER, http, clock=SystemClock())
+
+
+@pytest.fixture
+def kms_key() -> str:
+    return KMS_KEY
+
+
+class TestCephSealed(SealedPromises):
+    pass
+
+
+async def test_a_kms_key_that_does_not_exist_stores_nothing(bucket: S3Bucket) -> None:
+    with pytest.raises(BucketRefused) as caught:
+        await bucket.put("calls/RE1", some_blob(), options(sse_algorithm="aws:kms", sse_kms_key_id="no-such-key"))
+    assert caught.value.code == "InvalidAccessKeyId"  # Ceph's word for it; AWS says KMS.NotFoundException
+    assert await bucket.head("calls/RE1") is None
 
 
 class TestCeph(BucketPromises, MultipartPromises, PresignPromises):

@@ -22,7 +22,9 @@ class Words:
     def __init__(self, engine: AsyncEngine, **options: Any) -> None:
         self.engine = engine
         self.batches: list[list[str]] = []
-        self.commits: GroupCommit[str] = GroupCommit(engine, self.write, name_of=lambda w: w.partition(":")[0], **options)
+        self.commits: GroupCommit[str] = GroupCommit(
+            engine, self.write, name_of=lambda w: w.partition(":")[0], **options
+        )
 
     async def write(self, transaction: AsyncConnection, items: Sequence[str]) -> list[Any]:
         self.batches.append(list(items))

@@ -16,6 +16,7 @@ import uvicorn
 from yarl import URL
 
 from callreel.clock import SetClock
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.account import Account
 from callreel.model.recording import Recording
 from callreel.model.sid import RecordingSid
@@ -24,6 +25,7 @@ from callreel.rehearsal.speech import speech
 from callreel.steps.open_account import open_account
 from callreel.web.listener import make_web
 from callreel.worker.routes import carry, steps_of
+from tests.conftest import psql
 
 WAV = speech(1.5, seed=1)
 STEREO = speech(1.5, seed=2, channels=2)
@@ -74,6 +76,10 @@ class Caller:
     async def upload(self, body: Any = WAV, query: str = "", **headers: str) -> Answer:
         sent = {"Content-Type": "audio/wav"} | {name.replace("_", "-"): value for name, value in headers.items()}
         return await self.send("POST", f"{self.own_path}/Recordings{query}", data=body, headers=sent)
+
+    async def upload_for(self, other: Caller, body: Any = WAV) -> Answer:
+        headers = {"Content-Type": "audio/wav"}
+        return await self.send("POST", f"{other.own_path}/Recordings", data=body, headers=headers)
 
     @property
     def account_path(self) -> str:
@@ -164,3 +170,11 @@ def recorded(acme: Caller, deliver: Carry, clock: SetClock) -> Record:
         return recording
 
     return made
+
+
+@pytest.fixture
+def no_database(acme: Caller, parts: Parts, postgres: EmbeddedPostgres) -> None:
+    """From now on the database takes no connection, and those that were open are cut."""
+    name = parts.ledger.engine.url.database
+    psql(postgres, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    psql(postgres, f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")

@@ -5,13 +5,14 @@ Recordings, accounts and encryption stay above. What an `Answer` is worth, `mode
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from callreel.model.evidence import Answer
+from callreel.model.object_lock import ObjectLock
 
 MULTIPART_ABOVE_BYTES = 8 << 20  # a single put holds its blob in memory; 8 MiB was the quickest part size measured
 
@@ -49,17 +50,27 @@ class BlobFile(Blob, Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PutOptions:
-    """How the object is to be kept. `sse_algorithm` is `AES256` or `aws:kms`; None leaves it to the bucket."""
+    """How the object is to be kept. `sse_algorithm` is `AES256` or `aws:kms`; None leaves it to the bucket.
+
+    `metadata` are kept with the object and come back with it; names without `x-amz-meta-`, values in ASCII.
+    `lock` asks for Object Lock; a bucket without it refuses the put (`BucketRefused`).
+    """
 
     content_type: str
     sse_algorithm: str | None = None
     sse_kms_key_id: str | None = None
     storage_class: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectFacts:
-    """What the bucket says of an object without sending it. `checksum_sha256` is Base64, as S3 writes it."""
+    """What the bucket says of an object without sending it. `checksum_sha256` is Base64, as S3 writes it.
+
+    `metadata` has no prefix and lower-case names. `lock` is None for an object that is not locked, and for a
+    credential that may not know (s3:GetObjectRetention, s3:GetObjectLegalHold).
+    """
 
     size_bytes: int
     etag: str | None
@@ -67,6 +78,9 @@ class ObjectFacts:
     sse_algorithm: str | None
     version_id: str | None
     content_type: str
+    sse_kms_key_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    lock: ObjectLock | None = None
 
 
 class OpenUpload(NamedTuple):

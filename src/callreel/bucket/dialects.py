@@ -11,16 +11,19 @@ class Dialect:
     """How a provider's S3 differs from AWS's.
 
     `takes_checksum`: x-amz-checksum-sha256 may be sent. `etag_is_md5`: the ETag of a single put that was not
-    encrypted with a customer's key is its MD5. `part_etag_is_md5`: the same for a part.
+    encrypted with a customer's key is its MD5. `part_etag_is_md5`: the same for a part. `keeps_lock_headers`:
+    Object Lock asked for in a put's headers is in force or the put is refused; elsewhere it is asked for again,
+    by a request of its own whose answer is the confirmation.
     """
 
     name: str
     takes_checksum: bool = True
     etag_is_md5: bool = True
     part_etag_is_md5: bool = True
+    keeps_lock_headers: bool = False
 
 
-AWS = Dialect(name="aws")
+AWS = Dialect(name="aws", keeps_lock_headers=True)
 PLAIN = Dialect(name="plain")
 """Everybody we know nothing odd of: MinIO, Ceph, Wasabi, SeaweedFS, Garage, the embedded S3."""
 

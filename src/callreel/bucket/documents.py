@@ -1,4 +1,4 @@
-"""S3's XML documents: read within bounds, and the one we write.
+"""S3's XML documents: read within bounds, and the few we write.
 
 A document comes from outside, so it is small, has no DOCTYPE (hence no entities to expand), or is not read at all.
 """
@@ -41,6 +41,10 @@ class Document:
         child = next(self.children(name), None)
         return (child._element.text or "").strip() if child else None
 
+    def child(self, name: str) -> Document | None:
+        """The first child of this name, or None."""
+        return next(self.children(name), None)
+
     def children(self, name: str) -> Iterator[Document]:
         """The direct children of this name, in order."""
         return (Document(child) for child in self._element if _local(child.tag) == name)
@@ -75,6 +79,15 @@ def completion(parts: Sequence[CompletedPart]) -> bytes:
         for part in parts
     )
     return f"<CompleteMultipartUpload>{written}</CompleteMultipartUpload>".encode()
+
+
+def retention(mode: str, retain_until: str) -> bytes:
+    """The body of PutObjectRetention."""
+    return f"<Retention><Mode>{mode}</Mode><RetainUntilDate>{retain_until}</RetainUntilDate></Retention>".encode()
+
+
+LEGAL_HOLD = b"<LegalHold><Status>ON</Status></LegalHold>"
+"""The body of PutObjectLegalHold."""
 
 
 def _local(tag: str) -> str:

@@ -38,6 +38,7 @@ class SentPart(NamedTuple):
     sha256: bytes
     md5: bytes
     sse_algorithm: str | None = None
+    sse_kms_key_id: str | None = None
 
     @property
     def bare_etag(self) -> str:

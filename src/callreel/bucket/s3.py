@@ -6,6 +6,8 @@ Permissions it needs
 - s3:GetObject for `head`, `read` and presigned URLs; s3:DeleteObject for `delete`;
   s3:ListBucketMultipartUploads for `list_uploads`.
 - kms:GenerateDataKey (and kms:Decrypt for multipart) on the key, when SSE-KMS is asked for.
+- s3:PutObjectRetention and s3:PutObjectLegalHold when Object Lock is asked for; s3:GetObjectRetention and
+  s3:GetObjectLegalHold only to see it in `head`.
 
 Calls it never makes: ListObjects, ListBuckets, HeadBucket, anything on ACLs, policies or versions.
 """
@@ -23,7 +25,16 @@ import aiohttp
 
 from callreel.bucket.bucket import Blob, ObjectFacts, OpenUpload, PutOptions
 from callreel.bucket.dialects import Dialect, dialect_of
-from callreel.bucket.documents import LISTING_BYTES, CompletedPart, Document, NotADocument, completion, read_document
+from callreel.bucket.documents import (
+    LEGAL_HOLD,
+    LISTING_BYTES,
+    CompletedPart,
+    Document,
+    NotADocument,
+    completion,
+    read_document,
+    retention,
+)
 from callreel.bucket.multipart import HeldPart, Part, SentPart, base64_of, composite_of, send_parts
 from callreel.bucket.wire import Reply, Wire, pieces
 from callreel.clock import Clock
@@ -40,10 +51,14 @@ from callreel.errors import (
 from callreel.model.credential import AccessKey
 from callreel.model.destination import Destination
 from callreel.model.evidence import Answer
+from callreel.model.object_lock import LockMode, ObjectLock
 
 ABORT_S = 10.0  # what a cancelled task may still spend on leaving nothing behind
 
 _SSE = "x-amz-server-side-encryption"
+_KMS_KEY = f"{_SSE}-aws-kms-key-id"
+_META = "x-amz-meta-"
+_LOCK = "x-amz-object-lock"
 _CHECKSUM = "x-amz-checksum-sha256"
 _UPLOAD_GONE = frozenset({"NoSuchUpload", "NoSuchKey"})  # Ceph has the second for ListParts
 _LISTING_DENIED = frozenset({403, 405, 501})
@@ -84,7 +99,10 @@ class S3Bucket:
         headers["Content-MD5"] = base64_of(bytes.fromhex(blob.md5))
         if self._dialect.takes_checksum:
             headers[_CHECKSUM] = base64_of(bytes.fromhex(blob.sha256))
-        reply = await self._wire.ask("PUT", key, headers=headers, body=body, payload_sha256=blob.sha256)
+        reply = await self._wire.exchange("PUT", key, headers=headers, body=body, payload_sha256=blob.sha256)
+        if not reply.is_success:
+            raise self._refusal_of(reply, options)
+        await self._make_sure_of_lock(key, reply.headers.get("x-amz-version-id"), options)
         sse = reply.headers.get(_SSE)
         return Answer(
             etag=reply.headers.get("ETag"),
@@ -92,6 +110,7 @@ class S3Bucket:
             request_id=reply.headers.get("x-amz-request-id"),
             checksum_sha256=reply.headers.get(_CHECKSUM),
             sse_algorithm=sse,
+            sse_kms_key_id=reply.headers.get(_KMS_KEY),
             etag_is_md5=self._dialect.etag_is_md5 and not _hides_md5(sse),
         )
 
@@ -112,6 +131,9 @@ class S3Bucket:
             sse_algorithm=reply.headers.get(_SSE),
             version_id=reply.headers.get("x-amz-version-id"),
             content_type=reply.headers.get("Content-Type", "application/octet-stream"),
+            sse_kms_key_id=reply.headers.get(_KMS_KEY),
+            metadata=_metadata_in(reply.headers),
+            lock=_lock_in(reply.headers),
         )
 
     async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
@@ -159,21 +181,23 @@ class S3Bucket:
         headers = _storing(options)
         if self._dialect.takes_checksum:
             headers["x-amz-checksum-algorithm"] = "SHA256"
-        reply = await self._wire.ask("POST", key, query=[("uploads", "")], headers=headers)
+        reply = await self._wire.exchange("POST", key, query=[("uploads", "")], headers=headers)
+        if not reply.is_success:
+            raise self._refusal_of(reply, options)
         upload_id = _document(reply, "InitiateMultipartUploadResult").text("UploadId")
         if not upload_id:
             raise _cut_short(reply)
         return upload_id
 
     async def finish_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
-        return await self._send_and_complete(key, upload_id, blob, held={})
+        return await self._send_and_complete(key, upload_id, blob, options, held={})
 
     async def resume_upload(self, key: str, upload_id: str, blob: Blob, options: PutOptions) -> Answer:
         try:
             held = await self._held_parts(key, upload_id)
         except BucketStumbled as error:
             raise _as_gone(error) from error.__cause__
-        return await self._send_and_complete(key, upload_id, blob, held)
+        return await self._send_and_complete(key, upload_id, blob, options, held)
 
     async def abort_upload(self, key: str, upload_id: str) -> None:
         reply = await self._wire.exchange("DELETE", key, query=[("uploadId", upload_id)])
@@ -199,10 +223,54 @@ class S3Bucket:
                 return
             after = here
 
-    async def _send_and_complete(self, key: str, upload_id: str, blob: Blob, held: Mapping[int, HeldPart]) -> Answer:
+    def _refusal_of(self, reply: Reply, options: PutOptions) -> Exception:
+        """The error of a put or begin. One that says there is no Object Lock is the bucket's no, not a mistake."""
+        error = self._wire.refusal(reply)
+        if options.lock is None or not isinstance(error, BucketStumbled) or not _says_no_lock(error):
+            return error
+        return BucketRefused(
+            error.code,
+            "The bucket has no Object Lock. Turn it on for the bucket, or take ObjectLockMode and "
+            "ObjectLockLegalHold out of the recording settings",
+            status=error.status,
+            request_id=error.request_id,
+        )
+
+    async def _make_sure_of_lock(self, key: str, version_id: str | None, options: PutOptions) -> None:
+        """Ask again, and be answered, where the headers of a put may be ignored. Harmless when it is locked."""
+        lock = options.lock
+        if lock is None or self._dialect.keeps_lock_headers:
+            return
+        bodies = {"legal-hold": LEGAL_HOLD} if lock.legal_hold else {}
+        if lock.mode and lock.until:
+            bodies["retention"] = retention(lock.mode, lock.until)
+        for name, body in bodies.items():
+            reply = await self._wire.exchange(
+                "PUT",
+                key,
+                query=[(name, ""), *([("versionId", version_id)] if version_id else [])],
+                headers={
+                    "Content-Type": "application/xml",
+                    "Content-MD5": base64_of(hashlib.md5(body, usedforsecurity=False).digest()),
+                },
+                body=body,
+                payload_sha256=hashlib.sha256(body).hexdigest(),
+            )
+            if not reply.is_success:
+                raise self._refusal_of(reply, options)
+            if reply.headers.get("ETag"):
+                # Only storing an object is answered with one: a server that does not know the query has
+                # taken our request for the recording itself. Whatever lies there now is no delivery.
+                raise BucketStumbled("LockNotKnown", "the provider does not know Object Lock", status=reply.status)
+
+    async def _send_and_complete(
+        self, key: str, upload_id: str, blob: Blob, options: PutOptions, held: Mapping[int, HeldPart]
+    ) -> Answer:
         try:
             parts = await send_parts(blob, partial(self._send_part, key, upload_id, held))
-            return await self._complete(key, upload_id, parts)
+            answer = await self._complete(key, upload_id, parts)
+            await self._make_sure_of_lock(key, answer.version_id, options)
+            return answer
         except (asyncio.CancelledError, PromiseBroken):
             await self._leave_nothing(key, upload_id)
             raise
@@ -227,7 +295,7 @@ class S3Bucket:
         etag = reply.headers.get("ETag")
         if not etag:
             raise BucketStumbled("NoETag", "the part's answer has no ETag", status=reply.status)
-        return SentPart(part.number, etag, part.sha256, part.md5, reply.headers.get(_SSE))
+        return SentPart(part.number, etag, part.sha256, part.md5, reply.headers.get(_SSE), reply.headers.get(_KMS_KEY))
 
     async def _complete(self, key: str, upload_id: str, parts: list[SentPart]) -> Answer:
         checked = self._dialect.takes_checksum
@@ -254,6 +322,7 @@ class S3Bucket:
             expected_composite=composite if checksum and "-" in checksum else composite.partition("-")[0],
             part_md5s_match=all(p.etag_matches for p in parts),
             sse_algorithm=sse,
+            sse_kms_key_id=reply.headers.get(_KMS_KEY) or parts[-1].sse_kms_key_id,
             etag_is_md5=self._dialect.part_etag_is_md5 and not _hides_md5(sse) and all(p.etag_is_an_md5 for p in parts),
         )
 
@@ -301,10 +370,34 @@ def _storing(options: PutOptions) -> dict[str, str]:
     if options.sse_algorithm:
         headers[_SSE] = options.sse_algorithm
     if options.sse_kms_key_id:
-        headers[f"{_SSE}-aws-kms-key-id"] = options.sse_kms_key_id
+        headers[_KMS_KEY] = options.sse_kms_key_id
     if options.storage_class:
         headers["x-amz-storage-class"] = options.storage_class
+    headers |= {f"{_META}{name}": value for name, value in options.metadata.items()}
+    if options.lock is not None:
+        headers |= options.lock.headers
     return headers
+
+
+def _says_no_lock(error: BucketStumbled) -> bool:
+    """AWS: InvalidRequest, "Bucket is missing Object Lock Configuration". Ceph says InvalidRequest alone."""
+    return error.code == "InvalidRequest" and ("lock" in error.message.lower() or error.message == error.code)
+
+
+def _metadata_in(headers: Mapping[str, str]) -> dict[str, str]:
+    return {n.lower().removeprefix(_META): v for n, v in headers.items() if n.lower().startswith(_META)}
+
+
+def _lock_in(headers: Mapping[str, str]) -> ObjectLock | None:
+    mode, until = headers.get(f"{_LOCK}-mode"), headers.get(f"{_LOCK}-retain-until-date")
+    legal_hold = headers.get(f"{_LOCK}-legal-hold") == "ON"
+    if not (mode and until) and not legal_hold:
+        return None
+    return ObjectLock(
+        mode=LockMode(mode) if mode in tuple(LockMode) else None,
+        retain_until=_time(until) if until else None,
+        legal_hold=legal_hold,
+    )
 
 
 def _hides_md5(sse: str | None) -> bool:

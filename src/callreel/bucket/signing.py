@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from botocore.auth import SIGV4_TIMESTAMP, S3SigV4Auth, S3SigV4QueryAuth
+from botocore.auth import SIGV4_TIMESTAMP, S3SigV4Auth, S3SigV4QueryAuth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from callreel.clock import Clock
-from callreel.model.credential import AccessKey
+from callreel.model.credential import AccessKey, SessionKey
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 MAX_PRESIGNED_S = 7 * 24 * 3600  # S3's own limit
@@ -43,6 +43,16 @@ class Signer:
         return str(request.url)
 
 
+def sign_form(
+    key: SessionKey, url: str, headers: Mapping[str, str], body: bytes, *, service: str, region: str, clock: Clock
+) -> dict[str, str]:
+    """The headers to send with a POST of this body to another of AWS's services."""
+    request = AWSRequest(method="POST", url=url, headers=headers, data=body)
+    credentials = Credentials(key.access_key.key_id, key.access_key.secret, key.token)
+    _Form(credentials, service, region, clock).add_auth(request)
+    return dict(request.headers.items())
+
+
 class _OnOurClock:
     """`add_auth` as botocore has it, with the time from our clock."""
 
@@ -69,6 +79,12 @@ class _Headers(_OnOurClock, S3SigV4Auth):
         if "to_sign" not in request.context:
             request.context["to_sign"] = super().headers_to_sign(request)
         return request.context["to_sign"]
+
+
+class _Form(_OnOurClock, SigV4Auth):
+    def __init__(self, credentials: Credentials, service: str, region: str, clock: Clock) -> None:
+        super().__init__(credentials, service, region)
+        self._our_clock = clock
 
 
 class _Query(_OnOurClock, S3SigV4QueryAuth):

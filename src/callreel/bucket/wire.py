@@ -129,7 +129,7 @@ class Wire:
         )
         try:
             async with self._request(method, key, query, headers, sending, payload_sha256, allowed) as response:
-                reply = await _reply(response, limit)
+                reply = await read_reply(response, limit)
                 if response.status >= 400:
                     # What is left of the body would be read as the next request; and one gateway answered
                     # 405 to whatever came on a connection after a 400.
@@ -151,7 +151,7 @@ class Wire:
             request = self._request("GET", key, (), headers, None, EMPTY_SHA256, allowed)
             try:
                 response = await request
-                reply = None if response.status in (200, 206) else await _reply(response, ERROR_BYTES)
+                reply = None if response.status in (200, 206) else await read_reply(response, ERROR_BYTES)
             except TRANSPORT_ERRORS as error:
                 raise translate_transport_error(error) from error
             try:
@@ -263,7 +263,7 @@ def _hang_up(sending: _Body | None) -> None:
         sending.hang_up()
 
 
-async def _reply(response: aiohttp.ClientResponse, limit: int) -> Reply:
+async def read_reply(response: aiohttp.ClientResponse, limit: int) -> Reply:
     """Read the answer, no more than a byte beyond the limit: enough to see that it is too long."""
     body = bytearray()
     while not response.content.at_eof() and len(body) <= limit:

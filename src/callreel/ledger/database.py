@@ -39,13 +39,15 @@ def open_engine(url: str, *, pool: int = POOL) -> AsyncEngine:
         pool_pre_ping=False,
         connect_args={"server_settings": {"application_name": "callreel", "timezone": "UTC"}, "timeout": 10},
     )
-    return TranslatingEngine(engine.sync_engine)
+    return LedgerEngine(engine.sync_engine)
 
 
-class TranslatingEngine(AsyncEngine):
-    """An engine whose connections say `DatabaseAway` when the database, not the statement, is the trouble.
+class LedgerEngine(AsyncEngine):
+    """The ledger's own engine: `connect` to read, `begin` to write.
 
-    Every read and write of the ledger goes through it, so that nobody above has to know how a driver words it.
+    Both say `DatabaseAway` when the database, not the statement, is the trouble, so that nobody above has to know
+    how a driver words it. What `connect` gives reads statement by statement, without a transaction around it:
+    BEGIN and ROLLBACK would be two more round trips for every read.
     """
 
     def __init__(self, sync_engine: Engine) -> None:
@@ -67,10 +69,8 @@ class _TranslatingConnection(AsyncConnection):
     async def start(self, is_ctxmanager: bool = False) -> AsyncConnection:
         try:
             return await super().start(is_ctxmanager)
-        except Exception as why:
-            if database_is_away(why):
-                raise DatabaseAway() from why
-            raise
+        except (*_AWAY, DBAPIError, asyncpg.PostgresError) as why:  # no statement was sent that could be at fault
+            raise DatabaseAway() from why
 
     async def __aexit__(self, kind: Any, why: Any, traceback: Any) -> None:
         await super().__aexit__(kind, why, traceback)
@@ -78,16 +78,16 @@ class _TranslatingConnection(AsyncConnection):
             raise DatabaseAway() from why
 
 
+_AWAY = (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError)
+
+
 def database_is_away(why: BaseException) -> bool:
     """Whether the error means that the database, not the statement, is the trouble."""
-    if isinstance(why, DBAPIError):
-        if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
-            return True
-        sqlstate = getattr(why.orig, "sqlstate", None) or ""
-    elif isinstance(why, asyncpg.PostgresError):  # refused while connecting, before SQLAlchemy had a hand in it
-        sqlstate = why.sqlstate or ""
-    else:
-        return isinstance(why, (OSError, TimeoutError, PoolTimeout, asyncpg.InterfaceError))
+    if not isinstance(why, DBAPIError):
+        return isinstance(why, _AWAY)
+    if why.connection_invalidated or isinstance(why, (OperationalError, InterfaceError)):
+        return True
+    sqlstate = getattr(why.orig, "sqlstate", None) or ""
     # 08: connection; 53: out of disk, memory or connections; 57P: shut down or starting; 25006: read-only.
     return sqlstate.startswith(("08", "53", "57P")) or sqlstate == "25006"
 

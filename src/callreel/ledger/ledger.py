@@ -20,6 +20,7 @@ from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
 from callreel.ledger.outbox import Outbox
 from callreel.ledger.recordings import Recordings
+from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, tombstones
 from callreel.model.recording import Recording, State
@@ -43,6 +44,7 @@ class Ledger:
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)
+        self.rooms = Rooms(engine)
         self._writer = writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
         self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")

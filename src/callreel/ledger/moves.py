@@ -38,13 +38,25 @@ from callreel.clock import Clock
 from callreel.errors import IdempotencyConflict, Outrun
 from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
-from callreel.ledger.tables import calls, conferences, idempotency_keys, moves, outbox, recordings
+from callreel.ledger.rooms import room_row
+from callreel.ledger.tables import (
+    calls,
+    conferences,
+    idempotency_keys,
+    moves,
+    outbox,
+    recordings,
+    rooms,
+    video_tracks,
+)
+from callreel.ledger.video_tracks import track_row
 from callreel.model.callback import parameters_of
 from callreel.model.media_url import media_url_of
-from callreel.model.recording import ARROWS, OWED_EVENT, UNFINISHED, Job, Recording, State, next_job
+from callreel.model.recording import ARROWS, UNFINISHED, Job, Recording, State, next_job, owed_event
+from callreel.model.room import Room
+from callreel.model.video_callback import video_parameters_of
 
 _UNFINISHED = UNFINISHED | {State.DELIVERED, State.DELETING, State.RECEIVING}
-SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +96,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Birth:
-    """A recording whose media is durable in the spool, with the call and the key it came under."""
+    """A recording whose media is durable in the spool, with the call or room and the key it came under."""
 
     recording: Recording
     call: dict[str, Any] | None = None
     conference: dict[str, Any] | None = None
+    room: Room | None = None
     idempotency_key: str | None = None
     request_hash: str | None = None
     alerts: tuple[Alert, ...] = ()
@@ -154,7 +167,7 @@ class MoveWriter:
         if isinstance(item, Note):
             return True
         due_at = item.facts.get("next_attempt_at", item.recording.next_attempt_at)
-        return not _wishes_event(item.recording, item.to) and _job_after(item.recording, item.to, due_at) is None
+        return owed_event(item.recording, item.to) is None and _job_after(item.recording, item.to, due_at) is None
 
     async def write_quiet(self, connection: AsyncConnection, items: Sequence[Move | Note]) -> list[Any]:
         """As `write`, for quiet items of one shape, in a single statement: it is its own transaction."""
@@ -192,11 +205,9 @@ class MoveWriter:
             after.jobs.append(JobRow(route_of(job.step, recording.host_id), recording.sid, job.at))
 
     def _owe(self, recording: Recording, after: _Consequences, now: datetime) -> None:
-        if not _wishes_event(recording, recording.state):
+        event, wish = owed_event(recording, recording.state), recording.callback
+        if event is None or wish is None:
             return
-        event, wish = OWED_EVENT[recording.state], recording.callback
-        assert wish is not None
-        url = media_url_of(recording, self._public_url())
         after.events.append(
             {
                 "id": str(uuid.uuid4()),
@@ -205,7 +216,7 @@ class MoveWriter:
                 "event": event,
                 "url": wish.url,
                 "method": wish.method,
-                "parameters": parameters_of(recording, event, recording_url=url),
+                "parameters": self._told(recording, event, now),
                 "date_created": now,
             }
         )
@@ -220,6 +231,11 @@ class MoveWriter:
             "moment": now,
             "worker": self._worker_id,
         }
+
+    def _told(self, recording: Recording, event: str, now: datetime) -> list[tuple[str, str]]:
+        if recording.video is not None:
+            return video_parameters_of(recording, event, at=now)
+        return parameters_of(recording, event, recording_url=media_url_of(recording, self._public_url()))
 
     async def _write_births(
         self,
@@ -237,8 +253,12 @@ class MoveWriter:
             await transaction.execute(upsert(calls).on_conflict_do_nothing(), met)
         if met := [birth.conference for _, birth in born if birth.conference]:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
+        if entered := [room_row(birth.room) for _, birth in born if birth.room]:
+            await transaction.execute(upsert(rooms).on_conflict_do_nothing(), entered)
         await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
         await transaction.execute(_FIRST_LINES, self._first_lines([b.recording for _, b in born], now))
+        if tracks := [row for _, birth in born if (row := track_row(birth.recording))]:
+            await transaction.execute(insert(video_tracks), tracks)
         await write_alerts(transaction, [alert for _, birth in born for alert in birth.alerts])
         for i, birth in born:
             self._entail(birth.recording, after, now)
@@ -282,12 +302,6 @@ def check_arrow(came_from: State | None, to: State) -> None:
 _EVENT = upsert(outbox).on_conflict_do_nothing(index_elements=["recording_sid", "event"])
 
 _FACTS = {c.name for c in recordings.columns}
-
-
-def _wishes_event(recording: Recording, state: State) -> bool:
-    """Whether the customer asked to be told that a recording enters this state."""
-    event, wish = OWED_EVENT.get(state), recording.callback
-    return event is not None and wish is not None and event in wish.events and recording.source != SILENT_SOURCE
 
 
 def _job_after(recording: Recording, state: State, due_at: datetime | None) -> Job | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,10 +14,12 @@ from callreel.errors import NotFound
 from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
-from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.ledger.tables import moves, recordings, settings_versions, tombstones
+from callreel.ledger.video_tracks import VideoFilter, tracks_of, video_page
 from callreel.model.recording import CallbackWish, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_track import VideoTrack
 
 _SOFT_DELETED = (State.DELETING, State.DELETED)
 _COLUMNS = tuple(column.name for column in recordings.columns)
@@ -64,7 +66,7 @@ class Recordings:
                     select(recordings).where(recordings.c.sid == sid, recordings.c.account_sid == account_sid)
                 )
             ).one_or_none()
-        return None if row is None else await self._read(row)
+        return None if row is None else (await self._read_all([row]))[0]
 
     async def fetch(self, account_sid: AccountSid, sid: RecordingSid) -> Recording:
         """As `find`; raises `NotFound`."""
@@ -76,7 +78,7 @@ class Recordings:
     async def find_for_work(self, sid: RecordingSid) -> Recording | None:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
         row = await self._for_work.find(sid)
-        return None if row is None else await self._read(row)
+        return None if row is None else (await self._read_all([row]))[0]
 
     async def list(
         self, account_sid: AccountSid, wanted: RecordingFilter, *, place: Place | None, size: int
@@ -86,7 +88,15 @@ class Recordings:
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=place, size=size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return make_page([await self._read(row) for row in rows], place=place, size=size)
+        return make_page(await self._read_all(rows), place=place, size=size)
+
+    async def list_video(
+        self, account_sid: AccountSid, wanted: VideoFilter, *, place: Place | None, size: int
+    ) -> Page[Recording]:
+        """One page of an account's video recordings, newest first."""
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(video_page(account_sid, wanted, place=place, size=size))).all()
+        return make_page(await self._read_all(rows), place=place, size=size)
 
     async def list_unfinished(
         self,
@@ -96,6 +106,7 @@ class Recordings:
         after: Place | None = None,
         limit: int = 1000,
         held_only: bool = False,
+        kind: RecordingKind | None = None,
     ) -> Sequence[Recording]:
         """Recordings that still need work or a person, newest first. No account: all of them, for the operator."""
         query = select(recordings).where(recordings.c.unfinished)
@@ -103,12 +114,14 @@ class Recordings:
             query = query.where(recordings.c.account_sid == account_sid)
         if states is not None:
             query = query.where(recordings.c.state.in_(states))
+        if kind is not None:
+            query = query.where(recordings.c.kind == kind)
         if held_only:
             query = query.where(recordings.c.state == State.FATAL)
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=after, size=limit - 1)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return [await self._read(row) for row in rows]
+        return await self._read_all(rows)
 
     async def list_of_host(self, host_id: str, states: frozenset[State]) -> Sequence[Recording]:
         """What lies in one host's spool in these states. For recovery."""
@@ -117,14 +130,38 @@ class Recordings:
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
-        return [await self._read(row) for row in rows]
+        return await self._read_all(rows)
 
     async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
         """Deleted recordings whose metadata has been kept long enough. For the purger."""
         query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query.limit(limit))).all()
-        return [await self._read(row) for row in rows]
+        return await self._read_all(rows)
+
+    async def accounts_with_stale_video(self) -> Sequence[AccountSid]:
+        """Accounts with a held video recording that was refused under older settings than theirs of now."""
+        newer = (
+            select(settings_versions.c.id)
+            .where(
+                settings_versions.c.account_sid == recordings.c.account_sid,
+                settings_versions.c.kind == RecordingKind.VIDEO,
+                settings_versions.c.id > func.coalesce(recordings.c.settings_id, 0),
+            )
+            .exists()
+        )
+        query = (
+            select(recordings.c.account_sid)
+            .where(
+                recordings.c.unfinished,
+                recordings.c.kind == RecordingKind.VIDEO,
+                recordings.c.state == State.FATAL,
+                newer,
+            )
+            .distinct()
+        )
+        async with self._engine.connect() as connection:
+            return [AccountSid(sid) for sid in (await connection.execute(query)).scalars()]
 
     async def find_all_for_recovery(self, sids: Sequence[str]) -> dict[str, Recording]:
         """The recordings there are of these SIDs, in one query."""
@@ -132,7 +169,7 @@ class Recordings:
             return {}
         async with self._engine.connect() as connection:
             rows = (await connection.execute(select(recordings).where(recordings.c.sid.in_(sids)))).all()
-        return {row.sid: await self._read(row) for row in rows}
+        return {recording.sid: recording for recording in await self._read_all(rows)}
 
     async def buried(self, sids: Sequence[str]) -> set[str]:
         """Which of these SIDs have a tombstone. For recovery."""
@@ -164,14 +201,22 @@ class Recordings:
         async with self._engine.connect() as connection:
             return {row.state: row.total for row in await connection.execute(query)}
 
-    async def _read(self, row: Row[Any]) -> Recording:
+    async def _read_all(self, rows: Sequence[Row[Any]]) -> Sequence[Recording]:
+        """Rows as recordings; those of kind `video` with their tracks, which voice costs no query."""
+        tracks: Mapping[str, VideoTrack] = {}
+        if sids := [row.sid for row in rows if row.kind == RecordingKind.VIDEO]:
+            async with self._engine.connect() as connection:
+                tracks = await tracks_of(connection, sids)
+        return [await self._read(row, tracks.get(row.sid)) for row in rows]
+
+    async def _read(self, row: Row[Any], track: VideoTrack | None) -> Recording:
         """The recording of a row, its fields set at once: a page has 1,000 of them."""
         facts = dict(zip(_COLUMNS, row, strict=True))
         facts["settings"] = await self._settings.version(facts["settings_id"])
         facts["kind"], facts["state"] = RecordingKind(facts["kind"]), State(facts["state"])
         url, method, events = (facts.pop(name) for name in _CALLBACK)
         facts["callback"] = CallbackWish(url=url, method=method, events=tuple(events)) if url else None
-        facts["carried"] = False
+        facts["video"], facts["carried"] = track, False
         del facts["unfinished"]
         recording = object.__new__(Recording)
         recording.__dict__.update(facts)

@@ -9,9 +9,13 @@ from sqlalchemy import ARRAY, Column, Text, bindparam, func, insert, select, tru
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.ledger.group_read import GroupRead
+from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.tables import settings_versions
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
+
+TAKE_UP = "take-up"
+"""The job of an account whose video settings changed: what was held is tried again under the new ones."""
 
 _REMEMBERED = 4096
 
@@ -42,7 +46,11 @@ class SettingsBook:
     async def keep(
         self, account_sid: AccountSid, kind: RecordingKind, settings: StorageSettings, *, now: datetime
     ) -> int:
-        """Save a new version, which holds for recordings made from now on. Returns its number."""
+        """Save a new version, which holds for recordings made from now on. Returns its number.
+
+        Video settings also ask, in the same transaction, that what was held under the old ones is taken up again.
+        """
+        settings = settings.fit_for(kind)
         statement = (
             insert(settings_versions)
             .values(account_sid=account_sid, kind=kind, settings=settings.as_json(), date_created=now)
@@ -50,6 +58,8 @@ class SettingsBook:
         )
         async with self._engine.begin() as transaction:
             number: int = (await transaction.execute(statement)).scalar_one()
+            if kind is RecordingKind.VIDEO:
+                await write_jobs(transaction, [JobRow(TAKE_UP, account_sid)], now=now)
         self._remember(number, settings)
         return number
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
@@ -133,6 +134,30 @@ conferences = Table(
     Index(None, "account_sid", "date_created", "sid"),
 )
 
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
+    Column("sid", Text, primary_key=True),
+    Column("unique_name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("status_callback", Text),
+    Column("status_callback_method", Text, nullable=False),
+    Column("options", JSONB, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    _moment("end_time", nullable=True),
+    Column("duration_s", BigInteger),
+    Index(None, "account_sid", "date_created", "sid"),
+    Index(None, "account_sid", "status", "date_created", "sid"),
+    Index(None, "account_sid", "unique_name", "date_created", "sid"),
+    # A name stands for one room at a time; once that is over it may be used again.
+    Index(
+        "uq_rooms_live_name", "account_sid", "unique_name", unique=True, postgresql_where=text("status = 'in-progress'")
+    ),
+)
+
 recordings = Table(
     "recordings",
     metadata,
@@ -202,6 +227,31 @@ recordings = Table(
     # Room on each page for the moves of its rows, so that they stay heap-only.
     postgresql_with={"fillfactor": "50"},
 )
+
+video_tracks = Table(
+    "video_tracks",
+    metadata,
+    Column("recording_sid", Text, ForeignKey("recordings.sid", ondelete="CASCADE"), primary_key=True),
+    Column("account_sid", Text, nullable=False),
+    Column("room_sid", Text, nullable=False),
+    Column("participant_sid", Text, nullable=False),
+    Column("participant_identity", Text, nullable=False),
+    Column("source_sid", Text, nullable=False),
+    Column("track_name", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("container", Text, nullable=False),
+    Column("offset_ms", BigInteger, nullable=False),
+    Column("status_callback", Text),
+    Column("status_callback_method", Text),
+    _moment("date_created"),
+    ForeignKeyConstraint(["account_sid", "room_sid"], ["rooms.account_sid", "rooms.sid"]),
+    Index(None, "account_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_room", "account_sid", "room_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_participant", "account_sid", "participant_sid", "date_created", "recording_sid"),
+    Index("ix_video_tracks_source", "account_sid", "source_sid", "date_created", "recording_sid"),
+)
+"""What a recording of kind `video` has beside its row in `recordings`; it goes when that row is purged."""
 
 moves = Table(
     "moves",

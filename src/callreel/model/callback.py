@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from email.utils import format_datetime
 from urllib.parse import parse_qsl, urldefrag
 
 from callreel.errors import InvalidParameter
+from callreel.model.encryption_details import details_for_callback
 from callreel.model.recording import Recording
 
 EVENTS = ("in-progress", "completed", "absent", "failed")
@@ -98,6 +98,7 @@ def parameters_of(recording: Recording, event: str, *, recording_url: str) -> li
     told += [("RecordingStartTime", rfc2822(recording.start_time)), ("AccountSid", recording.account_sid)]
     if event == "completed":
         told.append(("RecordingDuration", str(recording.duration_s)))
-    if recording.encryption_details is not None:
-        told.append(("EncryptionDetails", json.dumps(recording.encryption_details, separators=(",", ":"))))
+    details = details_for_callback(recording.encryption_details)
+    if details is not None:
+        told.append(("EncryptionDetails", details))
     return told

@@ -54,6 +54,18 @@ class AccessKey:
         return "AccessKey(…)"
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class SessionKey:
+    """An access key that works only together with its token, and, where `expires_at` is given, only until then."""
+
+    access_key: AccessKey
+    token: str | None = None
+    expires_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"SessionKey(expires_at={self.expires_at})"
+
+
 def parse_access_key(text: str) -> AccessKey:
     """Split `KEY_ID:SECRET` at the first colon.
 

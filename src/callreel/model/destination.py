@@ -13,6 +13,7 @@ from callreel.errors import InvalidDestination
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DEFAULT_KEY_TEMPLATE = "{prefix}/{account_sid}/{recording_sid}"  # Twilio's own key has no extension
+VIDEO_KEY_TEMPLATE = "{prefix}/{account_sid}/{recording_sid}.{extension}"  # as Twilio's own store has it
 MAX_KEY_BYTES = 1024  # S3's limit on an object key
 
 _AWS_S3 = r"s3(?:\.dualstack)?(?:[.-](?P<region>[a-z]{2}(?:-[a-z]+)+-\d))?\.amazonaws\.com(?:\.cn)?"

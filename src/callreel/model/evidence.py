@@ -44,6 +44,7 @@ class Answer:
     expected_composite: str | None = None
     part_md5s_match: bool | None = None
     sse_algorithm: str | None = None
+    sse_kms_key_id: str | None = None
     etag_is_md5: bool = True
     read_sha256: str | None = None
 
@@ -58,17 +59,22 @@ class Evidence:
     request_id: str | None
 
 
-def weigh(answer: Answer, *, sha256: str, md5: str, sse_asked: str | None = None) -> Evidence:
+def weigh(
+    answer: Answer, *, sha256: str, md5: str, sse_asked: str | None = None, kms_key_asked: str | None = None
+) -> Evidence:
     """Weigh an answer against the blob's digests (lower-case hex).
 
     A value that is there and different is a mismatch, whatever the others say. Encryption that was asked for
-    must be echoed. Raises `EvidenceMismatch`, which is tried again and never counts as delivered.
+    must be echoed, and where the key is echoed too it must be the one that was asked for. Raises
+    `EvidenceMismatch`, which is tried again and never counts as delivered.
     """
     etag = (answer.etag or "").strip('"').lower()
     if not etag and answer.part_md5s_match is None:
         raise _mismatch(answer, "the answer has no ETag")
     if sse_asked and answer.sse_algorithm != sse_asked:
         raise _mismatch(answer, f"encryption {sse_asked} was asked for and not confirmed")
+    if kms_key_asked and answer.sse_kms_key_id and not is_same_key(kms_key_asked, answer.sse_kms_key_id):
+        raise _mismatch(answer, "the object was encrypted with another KMS key than was asked for")
     method = VerifyMethod.ACCEPTED
     if answer.part_md5s_match is not None:
         if not answer.part_md5s_match and answer.etag_is_md5:
@@ -89,6 +95,16 @@ def weigh(answer: Answer, *, sha256: str, md5: str, sse_asked: str | None = None
             raise _mismatch(answer, "reading the object back gave other bytes")
         method = VerifyMethod.READ
     return Evidence(method=method, etag=etag, version_id=answer.version_id, request_id=answer.request_id)
+
+
+def is_same_key(asked: str, echoed: str) -> bool:
+    """Whether a bucket's echo may be the KMS key that was asked for.
+
+    AWS echoes the key's ARN for a bare key id; what an alias stands for cannot be known, so any key may be it.
+    """
+    if asked == echoed or "alias/" in asked:
+        return True
+    return echoed.rpartition("/")[2] == asked or asked.rpartition("/")[2] == echoed
 
 
 def _base64(hex_digest: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import FatalErrorPolicy, RecordingKind, StorageSettings
+from callreel.model.video_track import VideoTrack
 
 
 class State(StrEnum):
@@ -53,6 +54,8 @@ ARROWS: dict[State | None, frozenset[State]] = {
     S.PURGED: frozenset(),
 }
 
+SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
+
 OWED_EVENT: dict[State, str] = {
     S.SPOOLED: "in-progress",
     S.ABSENT: "absent",
@@ -61,6 +64,15 @@ OWED_EVENT: dict[State, str] = {
     S.FATAL: "failed",
 }
 """Entering this state owes the customer this event, once in the recording's life, if they asked for it."""
+
+VIDEO_OWED_EVENT: dict[State, str] = {
+    S.SPOOLED: "recording-started",
+    S.ABSENT: "recording-failed",
+    S.DELIVERED: "recording-completed",
+    S.PARKED: "recording-failed",
+    S.FATAL: "recording-failed",
+}
+"""As `OWED_EVENT`, in the words of Twilio's video."""
 
 NOTHING_TO_DO = frozenset({S.RECEIVING, S.ABSENT, S.PARKED, S.RELEASED, S.ERASED, S.DELETED, S.PURGED})
 COMPLETED = frozenset({S.DELIVERED, S.RELEASED})
@@ -80,7 +92,8 @@ class CallbackWish:
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
-    `carried` is true while a worker takes the recording from step to step under one job; it is not stored.
+    `video` is the track of a video recording, None for voice. `carried` is true while a worker takes the recording
+    from step to step under one job; it is not stored.
     Without slots, so that `changed` can copy it whole: each move makes one, and `replace` took 20 µs for it.
     """
 
@@ -130,6 +143,7 @@ class Recording:
     version_id: str | None = None
     deleted_at: datetime | None = None
     purge_after: datetime | None = None
+    video: VideoTrack | None = None
     carried: bool = field(default=False, compare=False)
 
     def changed(self, **facts: Any) -> Self:
@@ -181,3 +195,12 @@ def next_job(state: State, *, settings: StorageSettings, next_attempt_at: dateti
     if step is None:
         return None
     return Job(step, next_attempt_at if state in (S.WAITING, S.DELIVERED) else None)
+
+
+def owed_event(recording: Recording, entering: State) -> str | None:
+    """The event a recording owes its customer when it enters a state, None where nobody asked to be told."""
+    owed, wish = OWED_EVENT if recording.video is None else VIDEO_OWED_EVENT, recording.callback
+    event = owed.get(entering)
+    if event is None or wish is None or event not in wish.events or recording.source == SILENT_SOURCE:
+        return None
+    return event

@@ -9,10 +9,11 @@ from typing import Any, Self
 
 
 class RecordingKind(StrEnum):
-    """Voice and video have settings, retention and SIDs of their own."""
+    """Voice and video have settings, retention and SIDs of their own; compositions have settings only."""
 
     VOICE = "voice"
     VIDEO = "video"
+    COMPOSITION = "composition"
 
 
 class FatalErrorPolicy(StrEnum):
@@ -48,6 +49,10 @@ class StorageSettings:
     external_media: ExternalMedia = ExternalMedia.REDIRECT
     aws_role_arn: str | None = None
     aws_external_id: str | None = None
+    object_lock_mode: str | None = None
+    object_lock_days: int | None = None
+    object_lock_legal_hold: bool = False
+    retention_class: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot a recording keeps: plain values, nothing secret."""
@@ -63,6 +68,12 @@ class StorageSettings:
         if "external_media" in values:
             values["external_media"] = ExternalMedia(values["external_media"])
         return cls(**values)
+
+    def fit_for(self, kind: RecordingKind) -> Self:
+        """The same settings as this kind may have them: only voice media may be erased on a fatal error."""
+        if kind is RecordingKind.VOICE:
+            return self
+        return replace(self, fatal_error_policy=FatalErrorPolicy.HOLD)
 
     def changed(self, **values: Any) -> Self:
         """The same settings with these values in place of the old ones."""

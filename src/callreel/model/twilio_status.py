@@ -22,6 +22,23 @@ TWILIO_STATUS: dict[State, str] = {
 }
 
 
+VIDEO_STATUS: dict[State, str] = TWILIO_STATUS | {
+    State.RECEIVING: "processing",
+    State.ABSENT: "failed",  # video has no `absent`
+    State.FATAL: "processing",  # held until its settings are fixed
+}
+
+
 def twilio_status(state: State) -> str:
     """What Twilio would call this state."""
     return TWILIO_STATUS[state]
+
+
+def video_status(state: State) -> str:
+    """What Twilio video would call this state. It has four words: processing, completed, deleted, failed."""
+    return VIDEO_STATUS[state]
+
+
+def states_of_video_status(status: str) -> frozenset[State]:
+    """The states Twilio video has this one word for: what a list filter means."""
+    return frozenset(state for state, word in VIDEO_STATUS.items() if word == status)

@@ -9,6 +9,7 @@ Nothing survives: the disk is memory.
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import shutil
 import signal
@@ -22,6 +23,8 @@ from pathlib import Path
 
 COMMANDS = ("radosgw", "radosgw-admin", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph", "monmaptool")
 INSTALL = "apt-get install -y --no-install-recommends radosgw ceph-mon ceph-mgr ceph-osd ceph-common"
+
+KMS_KEY = "rehearsal-key"  # the one key its key service knows
 
 START_S = 120.0  # 12 s on an idle machine of two cores
 STOP_S = 15.0
@@ -72,6 +75,8 @@ rgw data = {root}/rgw
 rgw frontends = beast endpoint=127.0.0.1:{rgw_port}
 rgw dns name = localhost
 rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = {kms_key}={kms_secret}
 rgw thread pool size = 64
 rgw enable usage log = false
 """
@@ -104,7 +109,9 @@ def start(root: Path, *, memory_bytes: int = MEMORY_BYTES) -> CephRgw:
     for name in ("mon", "mgr", "osd", "run", "log", "rgw"):
         (root / name).mkdir(parents=True)
     fsid, conf = str(uuid.uuid4()), root / "ceph.conf"
-    conf.write_text(_CONF.format(fsid=fsid, root=root, mon_port=mon_port, rgw_port=rgw_port, memory_bytes=memory_bytes))
+    kms_secret = base64.b64encode(os.urandom(32)).decode()
+    facts = {"fsid": fsid, "root": root, "mon_port": mon_port, "rgw_port": rgw_port, "memory_bytes": memory_bytes}
+    conf.write_text(_CONF.format(**facts, kms_key=KMS_KEY, kms_secret=kms_secret))
     pids: list[int] = []
     try:
         _run(root, ["monmaptool", "--create", "--fsid", fsid, "--addv", "a", f"[v1:127.0.0.1:{mon_port}]", "monmap"])

@@ -29,7 +29,8 @@ PAGE = 1000
 
 _CHECKSUM = "x-amz-checksum-sha256"
 _SSE = "x-amz-server-side-encryption"
-_KEPT_HEADERS = ("Content-Type", "Content-Disposition", "Cache-Control", _SSE, "x-amz-storage-class")
+_KMS_KEY = f"{_SSE}-aws-kms-key-id"
+_KEPT_HEADERS = ("Content-Type", "Content-Disposition", "Cache-Control", _SSE, _KMS_KEY, "x-amz-storage-class")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 
 
@@ -59,6 +60,9 @@ class Asked:
         return self.request.headers.get(name)
 
     def kept_headers(self) -> dict[str, str]:
+        """What is kept with an object. Raises `S3Refusal` for what these buckets do not have."""
+        if any(n.lower().startswith("x-amz-object-lock-") for n in self.request.headers):
+            raise S3Refusal(400, "InvalidRequest", "Bucket is missing Object Lock Configuration")
         kept = {n: self.request.headers[n] for n in _KEPT_HEADERS if n in self.request.headers}
         return kept | {n.lower(): v for n, v in self.request.headers.items() if n.lower().startswith("x-amz-meta-")}
 
@@ -156,7 +160,7 @@ async def put_object(asked: Asked) -> web.StreamResponse:
     bucket = asked.bucket
     content = await receive(asked)
     headers = asked.kept_headers()
-    echoed = {n: headers[n] for n in (_SSE,) if n in headers}
+    echoed = {n: headers[n] for n in (_SSE, _KMS_KEY) if n in headers}
     if asked.header(_CHECKSUM) and asked.echoes_checksums:
         headers[_CHECKSUM] = echoed[_CHECKSUM] = _base64(content.sha256)
     etag = f'"{_etag_of(content.md5, headers)}"'
@@ -349,7 +353,7 @@ def _named_parts(upload: Upload, document: bytes) -> list[Content]:
 
 
 def _sse_of(upload: Upload) -> dict[str, str]:
-    return {n: v for n, v in upload.headers.items() if n == _SSE}
+    return {n: v for n, v in upload.headers.items() if n in (_SSE, _KMS_KEY)}
 
 
 # --- Buckets ---------------------------------------------------------------------------------------------------------

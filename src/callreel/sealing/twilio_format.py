@@ -13,16 +13,18 @@ from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from callreel.errors import EncryptionFailed, InvalidParameter, SealBroken
+from callreel.model.encryption_details import VOICE
+from callreel.sealing.private_key import read_private_key
 
-ALGORITHM = "rsa-aes"
+ALGORITHM = VOICE
 CEK_BYTES = 32
 IV_BYTES = 12
 TAG_BYTES = 16
@@ -105,12 +107,7 @@ def _wrap(cek: bytes, public_key_pem: str) -> bytes:
 
 
 def _unwrap(wrapped: bytes, private_key_pem: bytes, passphrase: bytes | None) -> bytes:
-    try:
-        key = load_pem_private_key(private_key_pem, passphrase)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as why:
-        raise InvalidParameter("The private key cannot be read; it must be PEM, with the right passphrase") from why
-    if not isinstance(key, RSAPrivateKey):
-        raise InvalidParameter("The private key is not an RSA key")
+    key = read_private_key(private_key_pem, passphrase)
     try:
         cek = key.decrypt(wrapped, _oaep())
     except ValueError as why:

@@ -14,13 +14,13 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from callreel.errors import BlobMissing, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
+from callreel.errors import BlobMissing, BodyCutShort, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
 from callreel.failpoints import reach
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.spool.directory_sync import DirectorySync
@@ -118,14 +118,38 @@ class Spool:
             self._lock = None
 
     def check_room(self, size_bytes: int) -> None:
-        """Raise `SpoolFull` when this many bytes would eat into the reserve."""
-        free, total = free_bytes(self.root)
+        """Raise `SpoolFull` when this many bytes would eat into the reserve, `SpoolFailed` when the disk is gone."""
+        try:
+            free, total = free_bytes(self.root)
+        except OSError as why:
+            raise SpoolFailed() from why
         if free - size_bytes < min(self._reserve_bytes, total // 20):
             raise SpoolFull()
 
     def draft(self, sid: RecordingSid, *, limit_bytes: int) -> Draft:
         """Begin to receive a recording."""
         return Draft(self, sid, limit_bytes=limit_bytes)
+
+    async def receive(
+        self,
+        sid: RecordingSid,
+        body: AsyncIterator[bytes],
+        judge: Callable[[BinaryIO, int], T],
+        *,
+        announced_bytes: int | None,
+        limit_bytes: int,
+    ) -> tuple[T, Digests]:
+        """Stream a whole body in and keep it if `judge` returns; see `Draft.keep`.
+
+        Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced. Nothing is left of a body
+        that was not kept.
+        """
+        async with self.draft(sid, limit_bytes=limit_bytes) as draft:
+            async for chunk in body:
+                await draft.write(chunk)
+            if announced_bytes is not None and draft.size_bytes != announced_bytes:
+                raise BodyCutShort()
+            return await draft.keep(judge)
 
     def path_of(self, sid: str) -> Path:
         """Where a recording's media lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
@@ -144,7 +168,8 @@ class Spool:
         """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
 
         What an interrupted sealing left stays for recovery: its bytes were never in a row. Raises `BlobMissing`
-        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises.
+        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises; then
+        nothing is left of it.
         """
         return await self._in_thread(self._write_sealed, sid, encrypt)
 
@@ -211,6 +236,10 @@ class Spool:
         finally:
             remove(draft)
         sync_directory(self.root)
+
+
+NOTHING = Digests(size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest())
+"""The digests of no bytes: what a recording has of which nothing was kept."""
 
 
 class Draft:

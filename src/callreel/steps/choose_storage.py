@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from callreel.clock import Clock
 from callreel.errors import InvalidAwsCredentials, InvalidParameter, SettingsIncomplete
 from callreel.ledger.ledger import Ledger
+from callreel.model.aws_role import parse_role
 from callreel.model.credential import CredentialKind
 from callreel.model.destination import Network, check_key_template, parse_destination
+from callreel.model.object_lock import check_lock
 from callreel.model.sid import AccountSid, parse_sid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
 
@@ -37,6 +39,7 @@ async def choose_storage(
         raise InvalidParameter(f"SseAlgorithm must be one of {', '.join(SSE_ALGORITHMS)}", parameter="SseAlgorithm")
     if settings.sse_kms_key_id is not None and settings.sse_algorithm != "aws:kms":
         raise SettingsIncomplete("SseKmsKeyId needs SseAlgorithm=aws:kms")
+    check_lock(settings.object_lock_mode, settings.object_lock_days)
     if settings.friendly_name is not None and len(settings.friendly_name) > 64:
         raise InvalidParameter("FriendlyName must have at most 64 characters", parameter="FriendlyName")
     await ledger.settings.keep(account_sid, kind, settings, now=clock.now())
@@ -51,8 +54,9 @@ async def _check_credential(
         destination = parse_destination(settings.aws_s3_url, region=settings.aws_s3_region, private_networks=networks)
     if settings.aws_storage_enabled and destination is None:
         raise SettingsIncomplete("AwsStorageEnabled needs AwsS3Url")
-    if settings.aws_storage_enabled and settings.aws_credentials_sid is None:
-        raise SettingsIncomplete("AwsStorageEnabled needs AwsCredentialsSid")
+    role = parse_role(settings.aws_role_arn, settings.aws_external_id)
+    if settings.aws_storage_enabled and settings.aws_credentials_sid is None and role is None:
+        raise SettingsIncomplete("AwsStorageEnabled needs AwsCredentialsSid or AwsRoleArn")
     if settings.aws_credentials_sid is None:
         return
     sid = parse_sid("CR", settings.aws_credentials_sid)

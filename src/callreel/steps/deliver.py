@@ -26,10 +26,14 @@ from callreel.errors import (
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
-from callreel.model.delivery_failure import BAD_CONFIGURATION, error_code_of
+from callreel.model.delivery_failure import level_of, parking_code, refusal_code
+from callreel.model.encryption_details import envelope_of
 from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
+from callreel.model.object_lock import lock_of
 from callreel.model.patience import CONFIRM_S, Park, Patience
 from callreel.model.recording import Recording, State
+from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_failure import UPLOAD_TROUBLE
 from callreel.spool.spool import Spool, SpooledBlob
 
 
@@ -107,6 +111,8 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         sse_algorithm=settings.sse_algorithm,
         sse_kms_key_id=settings.sse_kms_key_id,
         storage_class=settings.storage_class,
+        metadata=envelope_of(recording.encryption_details or {}),
+        lock=lock_of(settings, date_created=recording.date_created, now=parts.clock.now()),
     )
     key = recording.object_key
     assert key is not None
@@ -115,8 +121,8 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
     else:
         answer = await bucket.put(key, blob, options)
     reach("C11")
-    asked = settings.sse_algorithm if recording.is_external else None
-    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked)
+    asked, kms_key = (settings.sse_algorithm, settings.sse_kms_key_id) if recording.is_external else (None, None)
+    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked, kms_key_asked=kms_key)
 
 
 async def _send_in_parts(
@@ -158,6 +164,8 @@ async def _after_a_refusal(
     told = _told(why)
     first_at = recording.refused_at
     spent_s = recording.retry_spent_s + took_s
+    if isinstance(why, BucketRefused):
+        parts.buckets.distrust(recording)  # keys of a role may have been revoked: confirmed with new ones
     if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
         if spent_s >= parts.patience.window_s:
             return await _park(recording, why, parts, spent_s=spent_s)
@@ -171,7 +179,7 @@ async def _after_a_refusal(
             next_attempt_at=now + timedelta(seconds=CONFIRM_S),
             **told,
         )
-    code = error_code_of(why) if isinstance(why, Final) else BAD_CONFIGURATION
+    code = refusal_code(why, kind=recording.kind)
     failed = await parts.ledger.move(
         recording, State.FATAL, reason=why.message, error_code=code, next_attempt_at=None, **told
     )
@@ -187,7 +195,7 @@ async def _after_a_stumble(
     decision = parts.patience.after_a_stumble(recording.attempts, spent_s, parts.rng, asked_s=asked_s)
     if isinstance(decision, Park):
         return await _park(recording, why, parts, spent_s=spent_s)
-    return await parts.ledger.move(
+    waiting = await parts.ledger.move(
         recording,
         State.WAITING,
         reason=why.message,
@@ -197,35 +205,40 @@ async def _after_a_stumble(
         next_attempt_at=parts.clock.now() + timedelta(seconds=decision.seconds),
         **_told(why),
     )
+    if recording.kind is RecordingKind.VIDEO and recording.last_error_code is None:  # once, not for every attempt
+        await _alert(waiting, UPLOAD_TROUBLE, f"Uploading is tried again after a delay: {why.message}", parts)
+    return waiting
 
 
 async def _park(recording: Recording, why: CallreelError, parts: Delivering, *, spent_s: float) -> Recording:
+    code = parking_code(recording.kind)
     parked = await parts.ledger.move(
         recording,
         State.PARKED,
         reason=f"the retry window is used up: {why.message}",
-        error_code=BAD_CONFIGURATION,
+        error_code=code,
         refused_at=None,
         retry_spent_s=spent_s,
         retry_wait_s=0.0,
         next_attempt_at=None,
         **_told(why),
     )
-    await _alert(parked, BAD_CONFIGURATION, f"Uploading was given up for now: {why.message}", parts)
+    await _alert(parked, code, f"Uploading was given up for now: {why.message}", parts)
     return parked
 
 
 async def _park_corrupt(recording: Recording, why: PromiseBroken, parts: Delivering) -> Recording:
     """Wrong bytes must not reach the bucket. Keep everything as it is, and wake someone."""
+    code = parking_code(recording.kind)
     parked = await parts.ledger.move(
         recording,
         State.PARKED,
         reason=f"spool-corrupt: {why.message}",
-        error_code=BAD_CONFIGURATION,
+        error_code=code,
         next_attempt_at=None,
         **_told(why),
     )
-    await _alert(parked, BAD_CONFIGURATION, f"The spooled copy is not what was acknowledged: {why.message}", parts)
+    await _alert(parked, code, f"The spooled copy is not what was acknowledged: {why.message}", parts)
     return parked
 
 
@@ -247,7 +260,7 @@ async def _alert(recording: Recording, code: int, text: str, parts: Delivering) 
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             code=code,
-            level="error",
+            level=level_of(code),
             text=text,
             at=parts.clock.now(),
         )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from callreel.clock import Clock
-from callreel.errors import BodyCutShort, BodyTooLarge, IdempotencyConflict, NotFound
+from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
@@ -21,7 +21,7 @@ from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
-from callreel.spool.spool import Digests, Spool
+from callreel.spool.spool import NOTHING, Spool
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
 
@@ -54,16 +54,13 @@ async def ingest(
     spool.check_room(announced_bytes or 0)
     settings_id, settings = await ledger.settings.current(intake.account_sid, intake.kind)
     sid = RecordingSid(mint_sid("RE"))
-    async with spool.draft(sid, limit_bytes=limit_bytes) as draft:
-        async for chunk in body:
-            await draft.write(chunk)
-        if announced_bytes is not None and draft.size_bytes != announced_bytes:
-            raise BodyCutShort()
-        try:
-            facts, digests = await draft.keep(_audible)
-            state = State.SPOOLED
-        except _Silence as silence:
-            facts, digests, state = silence.facts, _NOTHING, State.ABSENT
+    try:
+        facts, digests = await spool.receive(
+            sid, body, _audible, announced_bytes=announced_bytes, limit_bytes=limit_bytes
+        )
+        state = State.SPOOLED
+    except _Silence as silence:
+        facts, digests, state = silence.facts, NOTHING, State.ABSENT
     now = clock.now()
     started = intake.start_time or now - timedelta(milliseconds=facts.duration_ms)
     recording = Recording(
@@ -112,11 +109,6 @@ class _Silence(Exception):
     def __init__(self, facts: WavFacts) -> None:
         super().__init__()
         self.facts = facts
-
-
-_NOTHING = Digests(
-    size_bytes=0, sha256=hashlib.sha256().hexdigest(), md5=hashlib.md5(usedforsecurity=False).hexdigest()
-)
 
 
 def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:

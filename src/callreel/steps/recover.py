@@ -10,6 +10,7 @@ from callreel.clock import Clock
 from callreel.errors import Outrun
 from callreel.ledger.jobs import JobRow, route_of
 from callreel.ledger.ledger import Ledger
+from callreel.ledger.settings import TAKE_UP
 from callreel.model.recording import Recording, State, next_job
 from callreel.spool.spool import Spool
 from callreel.spool.survey import Found, discard, put_in_quarantine, survey_ready, survey_tmp
@@ -45,7 +46,7 @@ async def recover(
 
     At start nobody else works on this spool, so an UPLOADING row has lost its worker and waits again, due now.
     `live_jobs` are the recordings the queue still holds a step for, `live_tellings` those it holds a callback for;
-    every other that asks for one gets one.
+    every other that asks for one gets one. So do accounts whose held video is to be taken up again.
     """
     done = Recovered()
     jobs: list[JobRow] = []
@@ -55,6 +56,8 @@ async def recover(
         elif recording.sid not in live_jobs:
             _remind(recording, jobs, done)
     jobs += [JobRow("notify", sid) for sid in await ledger.outbox.list_due_recordings() if sid not in live_tellings]
+    stale = await ledger.recordings.accounts_with_stale_video()
+    jobs += [JobRow(TAKE_UP, account_sid) for account_sid in stale if account_sid not in live_jobs]
     if jobs:
         await ledger.remind(jobs)
     files = survey_ready(spool, now_s=clock.now().timestamp())

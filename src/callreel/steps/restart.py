@@ -7,7 +7,12 @@ from typing import Any
 from callreel.buckets import Buckets
 from callreel.errors import InvalidDestination, Outrun
 from callreel.ledger.ledger import Ledger
+from callreel.ledger.paging import Place
 from callreel.model.recording import Recording, State
+from callreel.model.sid import AccountSid
+from callreel.model.storage_settings import RecordingKind
+
+PAGE = 500
 
 
 def can_be_restarted(recording: Recording) -> bool:
@@ -15,7 +20,9 @@ def can_be_restarted(recording: Recording) -> bool:
     return recording.state is State.PARKED or recording.is_held
 
 
-async def restart(recording: Recording, *, ledger: Ledger, buckets: Buckets) -> bool:
+async def restart(
+    recording: Recording, *, ledger: Ledger, buckets: Buckets, reason: str = "restarted by an operator"
+) -> bool:
     """Give one recording a new window under the settings as they are now. False when there was nothing to do.
 
     Destination and credential are read from the account's current settings, and so is the encryption key where
@@ -35,12 +42,30 @@ async def restart(recording: Recording, *, ledger: Ledger, buckets: Buckets) -> 
         await ledger.move(
             refreshed,
             State.SEALED if refreshed.is_sealed else State.SPOOLED,
-            reason="restarted by an operator",
+            reason=reason,
             **facts,
         )
     except Outrun:
         return False
     return True
+
+
+async def take_up_again(account_sid: AccountSid, *, ledger: Ledger, buckets: Buckets) -> int:
+    """Give every held video recording of an account a new window, now that its video settings changed.
+
+    Page by page, from the newest to the oldest; may be repeated. Returns how many were restarted.
+    """
+    restarted = 0
+    after: Place | None = None
+    while held := await ledger.recordings.list_unfinished(
+        account_sid=account_sid, states=None, held_only=True, kind=RecordingKind.VIDEO, after=after, limit=PAGE
+    ):
+        for recording in held:
+            restarted += await restart(
+                recording, ledger=ledger, buckets=buckets, reason="the account saved its video settings"
+            )
+        after = Place(held[-1].date_created, held[-1].sid)
+    return restarted
 
 
 def _anew(settings_id: int | None) -> dict[str, Any]:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
+from typing import BinaryIO, cast
 
 from callreel.buckets import Buckets
 from callreel.clock import Clock
-from callreel.errors import BlobMissing, EncryptionFailed, Final, InvalidDestination, PublicKeyMissing
+from callreel.errors import (
+    BlobAltered,
+    BlobMissing,
+    EncryptionFailed,
+    Final,
+    InvalidDestination,
+    PublicKeyMissing,
+    SealBroken,
+)
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
-from callreel.model.delivery_failure import BAD_CONFIGURATION, error_code_of
+from callreel.model.delivery_failure import ENCRYPTION_INTERNAL, level_of, parking_code, refusal_code
 from callreel.model.recording import Recording, State
+from callreel.model.storage_settings import RecordingKind
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.twilio_format import encrypt
+from callreel.sealing.video_format import encrypt_video
 from callreel.spool.spool import Digests, Spool
+
+FORMATS = {RecordingKind.VOICE: encrypt, RecordingKind.VIDEO: encrypt_video}
 
 
 async def seal(
@@ -23,24 +37,31 @@ async def seal(
 ) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
-    A key that is missing or does not work is final (16104, 16105); a bucket URL that can no longer be read is
-    too (16111): the account's policy says what becomes of the media. Media that is gone parks the recording.
-    Raises `SealBroken` when our own key ring does not open the public key; nothing is moved then.
+    Final, under the account's policy: no key (16105), a key that does not work (16104), a bucket URL that can no
+    longer be read (16111). No other key is ever taken in its place. What is ours to mend parks the recording and
+    keeps the media whatever the policy: a stored key that does not open (16106), media that is not what was
+    acknowledged.
     """
     try:
         place = buckets.place_of(recording)
     except InvalidDestination as why:
-        return await _give_up(recording, State.FATAL, BAD_CONFIGURATION, why.message, ledger=ledger, clock=clock)
+        code = refusal_code(why, kind=recording.kind)
+        return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
     details: dict[str, str] | None = None
     if recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
-            return await _give_up(recording, State.FATAL, error_code_of(why), why.message, ledger=ledger, clock=clock)
-        except BlobMissing as why:
+            code = refusal_code(why, kind=recording.kind)
+            return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
+        except SealBroken as why:
+            reason = f"key-unreadable: {why.message}"
+            return await _give_up(recording, State.PARKED, ENCRYPTION_INTERNAL, reason, ledger=ledger, clock=clock)
+        except (BlobMissing, BlobAltered) as why:
             reason = f"spool-corrupt: {why.message}"
-            return await _give_up(recording, State.PARKED, BAD_CONFIGURATION, reason, ledger=ledger, clock=clock)
+            code = parking_code(recording.kind)
+            return await _give_up(recording, State.PARKED, code, reason, ledger=ledger, clock=clock)
     sealed = await ledger.move(
         recording,
         State.SEALED,
@@ -67,9 +88,32 @@ async def _encrypt(
         raise PublicKeyMissing(f"The public key {key_sid} no longer exists")
     pem = keyring.open(sealed, table="credentials", row=key_sid, account=recording.account_sid).decode()
     try:
-        return await spool.write_sealed(recording.sid, partial(encrypt, public_key_pem=pem, public_key_sid=key_sid))
+        return await spool.write_sealed(recording.sid, partial(_encrypt_unaltered, recording, pem, key_sid))
     except ValueError as why:
         raise EncryptionFailed() from why
+
+
+def _encrypt_unaltered(
+    recording: Recording, public_key_pem: str, public_key_sid: str, source: BinaryIO, target: BinaryIO
+) -> dict[str, str]:
+    """Encrypt what was acknowledged. Other bytes would look as good as the right ones once they are sealed."""
+    reading = _HashingReader(source)
+    details = FORMATS[recording.kind](cast(BinaryIO, reading), target, public_key_pem, public_key_sid)
+    if reading.sha256.hexdigest() != recording.media_sha256:
+        raise BlobAltered()
+    return details
+
+
+class _HashingReader:
+    """A reader that hashes what passes through."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source, self.sha256 = source, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        chunk = self._source.read(size)
+        self.sha256.update(chunk)
+        return chunk
 
 
 async def _give_up(recording: Recording, to: State, code: int, why: str, *, ledger: Ledger, clock: Clock) -> Recording:
@@ -79,7 +123,7 @@ async def _give_up(recording: Recording, to: State, code: int, why: str, *, ledg
             account_sid=recording.account_sid,
             recording_sid=recording.sid,
             code=code,
-            level="error",
+            level=level_of(code),
             text=why,
             at=clock.now(),
         )

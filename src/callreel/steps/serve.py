@@ -7,9 +7,12 @@ from pathlib import Path
 
 from callreel.bucket.s3 import S3Bucket
 from callreel.buckets import Buckets
+from callreel.clock import Clock
 from callreel.errors import Final, InvalidDestination, NotFound, NotNow, RecordingIsEncrypted, RecordingIsMono
+from callreel.ledger.ledger import Ledger
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.storage_settings import ExternalMedia
+from callreel.sealing.media_ticket import Disposition, Ticket, TicketOffice
 
 SIGNED_URL_S = 3600  # BRIEF3: signed URLs live 60 minutes, a fresh one for each play
 
@@ -50,8 +53,50 @@ async def serve(
     return Elsewhere(await sign(recording, buckets=buckets))
 
 
-async def sign(recording: Recording, *, buckets: Buckets) -> str:
-    """A fresh URL that plays the recording straight from the bucket for an hour.
+async def serve_video(
+    recording: Recording,
+    *,
+    ttl_s: int,
+    disposition: Disposition,
+    public_url: str,
+    buckets: Buckets,
+    tickets: TicketOffice,
+    clock: Clock,
+) -> str:
+    """A URL that gives a video recording's media to whoever holds it, for so many seconds.
+
+    Raises `NotFound` unless the recording is completed and its media can be reached.
+    """
+    if recording.state not in COMPLETED:
+        raise NotFound()
+    if recording.is_external:
+        if recording.settings.external_media is ExternalMedia.NOT_FOUND:
+            raise NotFound()
+        filename = file_name_of(recording) if disposition is Disposition.ATTACHMENT else None
+        return await sign(recording, buckets=buckets, expires_s=ttl_s, filename=filename)
+    ticket = tickets.issue(recording.account_sid, recording.sid, ttl_s=ttl_s, disposition=disposition, now=clock.now())
+    return f"{public_url}/callreel/media/{ticket}"
+
+
+async def serve_ticket(ticket: Ticket, *, ledger: Ledger, buckets: Buckets) -> tuple[Recording, OnDisk]:
+    """The media a ticket was issued for. Raises `NotFound` when it is gone meanwhile."""
+    recording = await ledger.recordings.fetch(ticket.account_sid, ticket.recording_sid)
+    if recording.state not in COMPLETED or recording.is_external:
+        raise NotFound()
+    assert recording.object_key is not None
+    return recording, OnDisk(buckets.storage.path_of(recording.object_key))
+
+
+def file_name_of(recording: Recording) -> str:
+    """The name a video recording is saved under."""
+    assert recording.video is not None
+    return f"{recording.sid}.{recording.video.container}"
+
+
+async def sign(
+    recording: Recording, *, buckets: Buckets, expires_s: int = SIGNED_URL_S, filename: str | None = None
+) -> str:
+    """A fresh URL that plays the recording straight from the bucket, or saves it under this name, for a while.
 
     Raises `NotFound` when the credential may not read, the object is gone, or the bucket does not answer.
     """
@@ -62,4 +107,6 @@ async def sign(recording: Recording, *, buckets: Buckets) -> str:
             raise NotFound()
     except (Final, NotNow, InvalidDestination) as why:
         raise NotFound() from why
-    return bucket.presign_get(recording.object_key, expires_s=SIGNED_URL_S, response_content_type=recording.media_type)
+    return bucket.presign_get(
+        recording.object_key, expires_s=expires_s, response_content_type=recording.media_type, filename=filename
+    )

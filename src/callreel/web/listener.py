@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -100,14 +101,14 @@ class _SurfaceApp(FastAPI):
         )
         self._surface = surface
         self.state.parts, self.state.limits = parts, limits
-        for route, _ in STREAMING.get(surface, ()):
-            self.router.routes.append(route)
         for router in ROUTERS[surface]:
             self.include_router(router)
+        for route, _ in STREAMING.get(surface, ()):  # behind: a media path also fits what ends in .json
+            self.router.routes.append(route)
         self.add_route("/docs", _docs, include_in_schema=False)
 
     def build_middleware_stack(self) -> ASGIApp:
-        return self.router
+        return AsyncExitStackMiddleware(self.router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -136,11 +137,12 @@ async def _docs(request: Request) -> Response:
 
 
 def _with_all_methods(why: HTTPException, app: FastAPI, scope: Scope) -> HTTPException:
-    """Starlette names the methods of the first route of a path; a path may have several."""
+    """Starlette names the methods of the first route that fits a path; a path may have several."""
     if why.status_code != 405:
         return why
-    allowed: set[str] = set()
-    for route in app.router.routes:
-        if route.matches(scope)[0] is not Match.NONE:
-            allowed |= getattr(route, "methods", None) or set()
-    return HTTPException(405, headers={"Allow": ", ".join(sorted(allowed | {"OPTIONS"}))})
+    allowed = [
+        method
+        for method in ("GET", "POST", "DELETE")
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.router.routes)
+    ]
+    return HTTPException(405, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})

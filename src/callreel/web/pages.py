@@ -13,7 +13,8 @@ from callreel.ledger.paging import Page, Place, from_microseconds, microseconds
 from callreel.web.forms import Parameters
 
 DEFAULT_SIZE, MOST = 50, 1000  # Twilio's
-_TOKEN = re.compile(r"P([AB])([A-Z]{2}[0-9a-f]{32})\.(-?[0-9]{1,17})", re.ASCII)
+# 16 digits of microseconds reach to the year 2286.
+_TOKEN = re.compile(r"P([AB])([A-Z]{2}[0-9a-f]{32})\.([0-9]{1,16})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +103,6 @@ def _place(token: str | None) -> Place | None:
     if token is None:
         return None
     found = _TOKEN.fullmatch(token)
-    try:
-        if found is not None:
-            return Place(from_microseconds(int(found[3])), found[2], backward=found[1] == "B")
-    except OverflowError:
-        pass
+    if found is not None:
+        return Place(from_microseconds(int(found[3])), found[2], backward=found[1] == "B")
     raise InvalidParameter("PageToken is not one that this list gave", parameter="PageToken")

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from callreel.errors import BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
+from callreel.errors import BlobAltered, BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
 from callreel.media.mp3 import QUALITY, Mp3Rendition, serve_mp3
 from callreel.media.rendition_cache import RenditionCache
@@ -83,10 +83,12 @@ def _rendition(
     recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels, cache: RenditionCache
 ) -> Rendition:
     path, name = found.path, (recording.blob_sha256 or "")[:40]
+    size = path.stat().st_size
+    if size != recording.blob_size_bytes:
+        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
-        size = path.stat().st_size
         ciphertext = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
         return Rendition(size, f'"{name}"', CIPHERTEXT, ciphertext)
     facts = inspect_wav_file(path)

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from callreel.errors import AccountNotActive, BodyEncoded, BodyTooLarge, ForbiddenAddress, InvalidParameter
+from callreel.ledger.moves import SILENT_SOURCE
 from callreel.model.account import Account
 from callreel.model.callback import parse_events
 from callreel.model.intake import DEFAULT_SOURCE, DIRECTIONS, SOURCES, TRACKS, Intake
-from callreel.model.recording import CallbackWish
+from callreel.model.recording import SILENT_SOURCE, CallbackWish
 from callreel.outbound.guard import Guard
 from callreel.steps.ingest import ingest
 from callreel.web.answers import json_answer, recording_json
@@ -25,7 +26,6 @@ PATH = "/v1/Accounts/{account_sid}/Recordings"
 LONGEST_TEXT = 256
 LONGEST_KEY = 255
 TRIMS = ("do-not-trim", "trim-silence")
-SILENT_SOURCE = "Trunking"  # Elastic SIP Trunking recordings have no status callbacks
 
 
 async def upload(request: Request) -> Response:

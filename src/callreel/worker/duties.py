@@ -9,6 +9,7 @@ import structlog
 
 from callreel.errors import CallreelError
 from callreel.ledger.jobs import live_subjects, release_jobs, route_of
+from callreel.ledger.settings import TAKE_UP
 from callreel.parts import Parts
 from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.purge import purge
@@ -63,7 +64,7 @@ async def _every_so_often(duty: Callable[[], Awaitable[None]], stopping: asyncio
 
 async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
     async with parts.ledger.engine.connect() as connection:
-        live_jobs = await live_subjects(connection, _routes(parts))
+        live_jobs = await live_subjects(connection, [*_routes(parts), TAKE_UP])
         live_tellings = await live_subjects(connection, ["notify"])
     done = await recover(
         ledger=parts.ledger,

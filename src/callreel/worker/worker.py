@@ -11,8 +11,10 @@ from pgqueuer.domain.models import Job
 
 from callreel.errors import CallreelError, Outrun
 from callreel.ledger.jobs import JobRow, open_queue, route_of
-from callreel.model.sid import RecordingSid
+from callreel.ledger.settings import TAKE_UP
+from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
+from callreel.steps.restart import take_up_again
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
 from callreel.worker.turns import Turns
 
@@ -46,6 +48,7 @@ class Worker:
             for step in SPOOL_STEPS:
                 manager.entrypoint(route_of(step, self._parts.spool.host_id))(self._carry)
             manager.entrypoint("notify")(self._tell)
+            manager.entrypoint(TAKE_UP)(self._take_up)
             self._manager = manager
             if self._is_stopping:
                 return
@@ -91,6 +94,11 @@ class Worker:
     def _is_crowded(self) -> bool:
         """Half the places are taken: from here on no receiver gets a second queue at the cost of others."""
         return self._told_now > TELLING // 2
+
+    async def _take_up(self, job: Job) -> None:
+        account_sid = AccountSid((job.payload or b"").decode())
+        work = take_up_again(account_sid, ledger=self._parts.ledger, buckets=self._parts.buckets)
+        await self._attempt(work, account_sid)
 
     async def _attempt(self, work: object, sid: str) -> None:
         """The outer ring. What a step could not mend is written down; the reconciler finds the row again."""
