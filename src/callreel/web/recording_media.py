@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
@@ -76,21 +77,19 @@ async def media_answer(
         if again is None or again.state not in COMPLETED:
             raise NotFound() from why  # deleted while we looked
         raise BlobMissing(f"The media of {recording.sid} is not in service storage") from why
-    return _answer(request, recording, rendition, extension)
+    name = f"{recording.sid}.{extension or 'wav'}"
+    return rendition_answer(request, rendition, disposition=f'attachment; filename="{name}"')
 
 
 def _rendition(
     recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels, cache: RenditionCache
 ) -> Rendition:
     path, name = found.path, (recording.blob_sha256 or "")[:40]
-    size = path.stat().st_size
-    if size != recording.blob_size_bytes:
-        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
+    original = file_rendition(recording, path, CIPHERTEXT)
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
-        ciphertext = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
-        return Rendition(size, f'"{name}"', CIPHERTEXT, ciphertext)
+        return original
     facts = inspect_wav_file(path)
     if extension == "mp3":
         mp3 = serve_mp3(path, facts, channels)
@@ -115,11 +114,21 @@ async def _from_cache(
             yield chunk
 
 
-def _answer(request: Request, recording: Recording, rendition: Rendition, extension: str) -> Response:
+def file_rendition(recording: Recording, path: Path, media_type: str) -> Rendition:
+    """The bytes of service storage as they are. Blocks; raises `FileNotFoundError` and `BlobAltered`."""
+    size = path.stat().st_size
+    if size != recording.blob_size_bytes:
+        raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
+    chunks = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+    return Rendition(size, f'"{(recording.blob_sha256 or "")[:40]}"', media_type, chunks)
+
+
+def rendition_answer(request: Request, rendition: Rendition, *, disposition: str) -> Response:
+    """The whole, a part, or word that the caller has it."""
     headers = {
         "accept-ranges": "bytes",
         "cache-control": "private, no-cache",
-        "content-disposition": f'attachment; filename="{recording.sid}.{extension or "wav"}"',
+        "content-disposition": disposition,
         "etag": rendition.etag,
     }
     if _is_known(request.headers.get("if-none-match", ""), rendition.etag):

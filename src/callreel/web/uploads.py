@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from callreel.errors import AccountNotActive, BodyEncoded, BodyTooLarge, ForbiddenAddress, InvalidParameter
-from callreel.ledger.moves import SILENT_SOURCE
 from callreel.model.account import Account
 from callreel.model.callback import parse_events
 from callreel.model.intake import DEFAULT_SOURCE, DIRECTIONS, SOURCES, TRACKS, Intake
