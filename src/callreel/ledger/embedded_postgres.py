@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -202,6 +202,8 @@ class EmbeddedPostgres:
             time.sleep(0.02)
         if self._child is not None and self._child.pid == pid:
             self._child.wait(STOP_LIMIT_S)
+        with suppress(OSError):  # not empty, or not there: then it is somebody's
+            self._socket_dir.rmdir()
 
     def _pid(self) -> int | None:
         try:
