@@ -56,8 +56,10 @@ async def _until_told(home: Path, seen: Seen) -> None:
 
 
 def _shown(seen: Seen) -> RenderableType:
-    table = Table(box=SIMPLE_HEAD, title="callreel demo", title_style="bold", title_justify="left")
-    for name in ("recording", "size", "kept in", "called back", "unchanged", "played by"):
+    table = Table(
+        box=SIMPLE_HEAD, padding=(0, 1, 0, 0), title="callreel demo", title_style="bold", title_justify="left"
+    )
+    for name in ("recording", "size", "kept in", "callback", "unchanged", "played by"):
         table.add_column(name, justify="right" if name == "size" else "left", no_wrap=True)
     for one in seen.specimens:
         table.add_row(one.name, _size(one), _place(one), _mark(one.called_back), _mark(one.verified), one.played or _NO)

@@ -101,7 +101,7 @@ class _Demonstration:
         self, seen: Seen, s3: EmbeddedS3, receiver: CallbackReceiver, child: Child, http: aiohttp.ClientSession
     ) -> None:
         self._seen, self._s3, self._receiver, self._url, self._http = seen, s3, receiver, child.url, http
-        self._auth = aiohttp.BasicAuth(child.account_sid, child.auth_token)
+        self._sign_in = _sign_in(child.account_sid, child.auth_token)
         self._account, self._token = child.account_sid, child.auth_token
 
     async def run(self) -> None:
@@ -121,7 +121,7 @@ class _Demonstration:
         """A subaccount, as for one customer of many; from here on everything is its own."""
         made = await self._post("/2010-04-01/Accounts.json", {"FriendlyName": "Demo"}, 201)
         self._account, self._token = made["sid"], made["auth_token"]
-        self._auth = aiohttp.BasicAuth(self._account, self._token)
+        self._sign_in = _sign_in(self._account, self._token)
 
     async def _point_at_bucket(self) -> None:
         credential = await self._post("/v1/Credentials/AWS", {"Credentials": f"{KEY_ID}:{SECRET}"}, 201)
@@ -145,8 +145,7 @@ class _Demonstration:
             f"{self._url}/callreel/v1/Accounts/{self._account}/Recordings",
             params={"RecordingStatusCallback": self._receiver.url + "/done"},
             data=one.media,
-            headers={"Content-Type": "audio/x-wav", "Idempotency-Key": key},
-            auth=self._auth,
+            headers={"Content-Type": "audio/x-wav", "Idempotency-Key": key, **self._sign_in},
         )
         sid: str = (await _json_of(answer, 201))["sid"]
         return sid
@@ -204,8 +203,8 @@ class _Demonstration:
 
     async def _delete(self, one: Specimen) -> None:
         path = f"{self._url}/2010-04-01/Accounts/{self._account}/Recordings/{one.sid}.json"
-        gone = await self._http.delete(path, auth=self._auth)
-        after = [await self._http.get(path, auth=self._auth), await self._media(one.sid)]
+        gone = await self._http.delete(path, headers=self._sign_in)
+        after = [await self._http.get(path, headers=self._sign_in), await self._media(one.sid)]
         statuses = [gone.status, *(answer.status for answer in after)]
         self._seen.deleted += self._seen.expect(
             statuses == [204, 404, 404], f"{one.name}: deleting and asking again answered {statuses}"
@@ -222,10 +221,14 @@ class _Demonstration:
 
     async def _media(self, sid: str, extension: str = "") -> aiohttp.ClientResponse:
         url = f"{self._url}/2010-04-01/Accounts/{self._account}/Recordings/{sid}{extension}"
-        return await self._http.get(url, auth=self._auth, allow_redirects=False)
+        return await self._http.get(url, headers=self._sign_in, allow_redirects=False)
 
     async def _post(self, path: str, form: dict[str, str], status: int) -> dict[str, Any]:
-        return await _json_of(await self._http.post(self._url + path, data=form, auth=self._auth), status)
+        return await _json_of(await self._http.post(self._url + path, data=form, headers=self._sign_in), status)
+
+
+def _sign_in(account_sid: str, auth_token: str) -> dict[str, str]:
+    return {"Authorization": aiohttp.encode_basic_auth(account_sid, auth_token)}
 
 
 async def _json_of(answer: aiohttp.ClientResponse, status: int) -> dict[str, Any]:
