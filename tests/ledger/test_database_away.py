@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from tests.conftest import psql
 
 from callreel.errors import DatabaseAway
 from callreel.ledger.database import open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.parts import Parts
+from tests.conftest import psql
 
 
 async def test_a_server_that_is_not_there_is_database_away() -> None:
