@@ -72,7 +72,8 @@ async def _delivery(
         wall_ratio(taken, "callreel", "s5cmd", at_most=1.0),
         wall_ratio(taken, "callreel", "s5cmd, same concurrency", at_most=1.0),
         rate_ratio(taken, "callreel", "bare uploader", at_least=0.7),
-        rate_ratio(taken, "callreel", "boto3 threads", at_least=3.0),
+        rate_ratio(taken, "callreel", "boto3 upload_file", at_least=3.0),
+        rate_ratio(taken, "callreel", "boto3 put_object", at_least=3.0),
     ]
     name = f"{count:,} recordings of {size_bytes:,} bytes, from accepted to released"
     return figure_of(name, taken, count=count, ratios=ratios)

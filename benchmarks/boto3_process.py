@@ -1,4 +1,7 @@
-"""The measured process: the script anybody would write first, boto3 in a pool of threads."""
+"""The measured process: the script anybody would write first, boto3 in a pool of threads.
+
+By `upload_file`, which the manual recommends for files, or by `put_object` of the bytes, which costs less.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ def run(job: dict[str, Any]) -> None:
         ),
     )
 
-    def put(path: str) -> None:
+    def upload_file(path: str) -> None:
+        client.upload_file(path, job["bucket"], f"{job['prefix']}/{Path(path).name}")
+
+    def put_object(path: str) -> None:
         key = f"{job['prefix']}/{Path(path).name}"
         client.put_object(Bucket=job["bucket"], Key=key, Body=Path(path).read_bytes())
 
@@ -36,7 +42,7 @@ def run(job: dict[str, Any]) -> None:
     sys.stdin.readline()
     account = Account()
     with ThreadPoolExecutor(job["concurrency"]) as pool:
-        list(pool.map(put, job["paths"]))
+        list(pool.map({"upload_file": upload_file, "put_object": put_object}[job["call"]], job["paths"]))
     account.tell()
 
 

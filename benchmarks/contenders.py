@@ -73,9 +73,19 @@ async def bare_uploader(field: Field, files: Files, prefix: str) -> Delivery:
     return await _by_child("bare_process", job, files, prefix)
 
 
-async def boto3_threads(field: Field, files: Files, prefix: str) -> Delivery:
-    """boto3's `put_object` in as many threads, checksums only where required."""
+async def boto3_upload_file(field: Field, files: Files, prefix: str) -> Delivery:
+    """boto3's `upload_file` in as many threads, checksums only where required."""
+    return await _boto3("upload_file", field, files, prefix)
+
+
+async def boto3_put_object(field: Field, files: Files, prefix: str) -> Delivery:
+    """The same with `put_object`."""
+    return await _boto3("put_object", field, files, prefix)
+
+
+async def _boto3(call: str, field: Field, files: Files, prefix: str) -> Delivery:
     job = {
+        "call": call,
         "endpoint": field.server.endpoint,
         "bucket": field.server.bucket,
         "prefix": prefix,

@@ -13,7 +13,8 @@ from benchmarks.contenders import (
     Delivery,
     Field,
     bare_uploader,
-    boto3_threads,
+    boto3_put_object,
+    boto3_upload_file,
     callreel,
     s5cmd,
     s5cmd_as_many,
@@ -30,7 +31,8 @@ CONTENDERS: Mapping[str, Contender] = {
     "bare uploader": bare_uploader,
     "s5cmd": s5cmd,
     "s5cmd, same concurrency": s5cmd_as_many,
-    "boto3 threads": boto3_threads,
+    "boto3 upload_file": boto3_upload_file,
+    "boto3 put_object": boto3_put_object,
 }
 AT_ONCE = 32
 

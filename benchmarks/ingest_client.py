@@ -20,7 +20,8 @@ async def run(job: dict[str, Any]) -> None:
     paths = iter([Path(path) for path in job["paths"]])
     sids: set[str] = set()
     connector = aiohttp.TCPConnector(limit=job["clients"])
-    async with aiohttp.ClientSession(connector=connector, auth=aiohttp.BasicAuth(*job["sign_in"])) as http:
+    sign_in = {"Authorization": aiohttp.encode_basic_auth(*job["sign_in"])}
+    async with aiohttp.ClientSession(connector=connector, headers=sign_in) as http:
         say_ready()
         await hear()
         account = Account()

@@ -75,19 +75,19 @@ def _given(url: str) -> Iterator[S3Server]:
 def _started(name: str, root: Path, module: str, options: list[str]) -> Iterator[S3Server]:
     root.mkdir(parents=True)
     command = [sys.executable, "-m", module, "--root", str(root), "--key-id", KEY_ID, "--secret", SECRET, *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
-    try:
-        assert process.stdout is not None
-        said = process.stdout.readline().strip()
-        if not said.startswith(LISTENING):
-            raise RuntimeError(f"{module} did not start: {said}")
-        server = S3Server(name, said.removeprefix(LISTENING), KEY_ID, SECRET)
-        _make_bucket(server)
-        yield server
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-        shutil.rmtree(root, ignore_errors=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().strip()
+            if not said.startswith(LISTENING):
+                raise RuntimeError(f"{module} did not start: {said}")
+            server = S3Server(name, said.removeprefix(LISTENING), KEY_ID, SECRET)
+            _make_bucket(server)
+            yield server
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def _make_bucket(server: S3Server) -> None:

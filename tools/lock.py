@@ -13,7 +13,17 @@ LOCKS = {
     "requirements-dev.lock": ["pyproject.toml", "--group", "build", "--group", "dev", "-c", "requirements.lock"],
     "requirements-uv.lock": ["--group", "uv"],
 }
-_FORM = ["--universal", "--python-version", "3.11", "--generate-hashes", "--upgrade", "--quiet", "--no-emit-index-url", "--no-emit-find-links", "--no-annotate", "--no-header"]
+_FORM = [
+    "--universal",
+    "--python-version=3.11",
+    "--generate-hashes",
+    "--upgrade",
+    "--quiet",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--no-annotate",
+    "--no-header",
+]
 
 
 def main() -> None:

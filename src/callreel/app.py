@@ -70,50 +70,51 @@ async def open_parts(
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     keyring = Keyring(load_master_key(settings.data_dir, _secret(settings)))
     engine = open_engine(database_url)
-    await check_promises(engine)
-    await migrate(engine)
     holder: list[Parts] = []
     ledger = Ledger(
         engine, clock=clock, worker_id=_worker_id(), public_url=lambda: holder[0].public_url if holder else public_url
     )
     spool = Spool(settings.spool_dir)
-    spool.open()
     guard = Guard(settings.networks)
-    async with AsyncExitStack() as stack:
-        calls = await stack.enter_async_context(guard.open_session())
-        uploads = await stack.enter_async_context(guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY))
-        metadata = await stack.enter_async_context(open_metadata_session()) if settings.instance_role else None
-        sts = Sts(uploads, clock=clock, endpoint=settings.sts_url)
-        parts = Parts(
-            clock=clock,
-            rng=SystemRandom(),
-            ledger=ledger,
-            spool=spool,
-            buckets=Buckets(
-                ledger=ledger,
-                keyring=keyring,
-                http=uploads,
-                storage=_open_storage(settings.storage_dir),
+    try:
+        await check_promises(engine)
+        await migrate(engine)
+        spool.open()
+        async with AsyncExitStack() as stack:
+            calls = await stack.enter_async_context(guard.open_session())
+            uploads = await stack.enter_async_context(guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY))
+            metadata = await stack.enter_async_context(open_metadata_session()) if settings.instance_role else None
+            sts = Sts(uploads, clock=clock, endpoint=settings.sts_url)
+            parts = Parts(
                 clock=clock,
-                private_networks=settings.networks,
-                roles=Roles(sts, OwnIdentity(os.environ, sts=sts, clock=clock, metadata=metadata), clock=clock),
-            ),
-            keyring=keyring,
-            digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
-            index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
-            tickets=TicketOffice(await _installation_secret(TICKET_KEY, ledger, keyring)),
-            guard=guard,
-            sender=CallbackSender(calls, clock),
-            renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),
-            chosen=_chosen(settings),
-            public_url=public_url,
-        )
-        holder.append(parts)
-        try:
+                rng=SystemRandom(),
+                ledger=ledger,
+                spool=spool,
+                buckets=Buckets(
+                    ledger=ledger,
+                    keyring=keyring,
+                    http=uploads,
+                    storage=_open_storage(settings.storage_dir),
+                    clock=clock,
+                    private_networks=settings.networks,
+                    roles=Roles(sts, OwnIdentity(os.environ, sts=sts, clock=clock, metadata=metadata), clock=clock),
+                ),
+                keyring=keyring,
+                digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
+                index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
+                tickets=TicketOffice(await _installation_secret(TICKET_KEY, ledger, keyring)),
+                guard=guard,
+                sender=CallbackSender(calls, clock),
+                renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),
+                chosen=_chosen(settings),
+                public_url=public_url,
+            )
+            holder.append(parts)
             yield parts
-        finally:
-            spool.close()
-            await ledger.close()
+    finally:
+        # Also when opening failed half-way: a connection left open would keep the event loop from closing.
+        spool.close()
+        await ledger.close()
 
 
 def _chosen(settings: Settings) -> Chosen:

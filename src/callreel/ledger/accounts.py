@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import ARRAY, RowMapping, Text, any_, bindparam, delete, insert, or_, select, union_all, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import accounts, api_keys, installation
 from callreel.model.account import Account, AccountStatus, ApiKey
@@ -31,6 +32,7 @@ class Accounts:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._access: GroupRead[str, RowMapping] = GroupRead(engine, _access_rows)
 
     async def keep(self, account: Account, *, token_digest: bytes, token_sealed: bytes) -> None:
         """Write a new account."""
@@ -63,16 +65,7 @@ class Accounts:
 
     async def find_access(self, username: str) -> Access | None:
         """What a user name of HTTP Basic, an account's or an API key's SID, gives access to, or None."""
-        async with self._engine.connect() as connection:
-            if username.startswith("SK"):
-                query = (
-                    select(accounts, api_keys.c.secret_digest.label("digest"))
-                    .join(api_keys, api_keys.c.account_sid == accounts.c.sid)
-                    .where(api_keys.c.sid == username)
-                )
-            else:
-                query = select(accounts, accounts.c.token_digest.label("digest")).where(accounts.c.sid == username)
-            row = (await connection.execute(query)).mappings().one_or_none()
+        row = await self._access.find(username)
         return None if row is None else Access(_account(row), row["digest"])
 
     async def fetch_sealed_token(self, sid: AccountSid) -> bytes:
@@ -209,6 +202,22 @@ class Accounts:
         kept = await self.find_installation_value(name)
         assert kept is not None
         return kept
+
+
+async def _access_rows(connection: AsyncConnection, usernames: Sequence[str]) -> dict[str, RowMapping]:
+    rows = await connection.execute(_ACCESS, {"usernames": usernames})
+    return {row["username"]: row for row in rows.mappings()}
+
+
+_USERNAMES = bindparam("usernames", type_=ARRAY(Text))
+_ACCESS = union_all(
+    select(accounts, accounts.c.token_digest.label("digest"), accounts.c.sid.label("username")).where(
+        accounts.c.sid == any_(_USERNAMES)
+    ),
+    select(accounts, api_keys.c.secret_digest.label("digest"), api_keys.c.sid.label("username"))
+    .join(api_keys, api_keys.c.account_sid == accounts.c.sid)
+    .where(api_keys.c.sid == any_(_USERNAMES)),
+)
 
 
 def _account(row: Mapping[Any, Any]) -> Account:

@@ -39,13 +39,15 @@ def open_engine(url: str, *, pool: int = POOL) -> AsyncEngine:
         pool_pre_ping=False,
         connect_args={"server_settings": {"application_name": "callreel", "timezone": "UTC"}, "timeout": 10},
     )
-    return TranslatingEngine(engine.sync_engine)
+    return LedgerEngine(engine.sync_engine)
 
 
-class TranslatingEngine(AsyncEngine):
-    """An engine whose connections say `DatabaseAway` when the database, not the statement, is the trouble.
+class LedgerEngine(AsyncEngine):
+    """The ledger's own engine: `connect` to read, `begin` to write.
 
-    Every read and write of the ledger goes through it, so that nobody above has to know how a driver words it.
+    Both say `DatabaseAway` when the database, not the statement, is the trouble, so that nobody above has to know
+    how a driver words it. What `connect` gives reads statement by statement, without a transaction around it:
+    BEGIN and ROLLBACK would be two more round trips for every read.
     """
 
     def __init__(self, sync_engine: Engine) -> None:

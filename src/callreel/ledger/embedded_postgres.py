@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
+_CAP_SETPCAP = 8  # linux/capability.h; some containers take it from root
 _SOCKET_PATH_LIMIT = 90  # sun_path holds 107 bytes and PostgreSQL appends its file name
 
 _SETTINGS = {
@@ -202,6 +203,8 @@ class EmbeddedPostgres:
             time.sleep(0.02)
         if self._child is not None and self._child.pid == pid:
             self._child.wait(STOP_LIMIT_S)
+        with suppress(OSError):  # not empty, or not there: then it is somebody's
+            self._socket_dir.rmdir()
 
     def _pid(self) -> int | None:
         try:
@@ -260,8 +263,16 @@ def _as_server_user() -> list[str]:
         "--clear-groups",
         "--inh-caps=-all,+dac_override,+dac_read_search",
         "--ambient-caps=+dac_override,+dac_read_search",
+        *_keeping_rights_in_access(),
         "--",
     ]
+
+
+def _keeping_rights_in_access() -> list[str]:
+    """initdb asks access(2) for its binaries, which forgets a non-root user's capabilities unless told not to."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return ["--securebits=+no_setuid_fixup"] if effective >> _CAP_SETPCAP & 1 else []
 
 
 def _environment() -> dict[str, str]:

@@ -255,7 +255,7 @@ class MoveWriter:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
         if entered := [room_row(birth.room) for _, birth in born if birth.room]:
             await transaction.execute(upsert(rooms).on_conflict_do_nothing(), entered)
-        await transaction.execute(insert(recordings), [_row(b.recording) for _, b in born])
+        await transaction.execute(_BIRTH, [_row(b.recording) for _, b in born])
         await transaction.execute(_FIRST_LINES, self._first_lines([b.recording for _, b in born], now))
         if tracks := [row for _, birth in born if (row := track_row(birth.recording))]:
             await transaction.execute(insert(video_tracks), tracks)
@@ -351,6 +351,7 @@ def _insert_of_first_lines() -> Insert:
 _MOMENT = bindparam("moment", type_=DateTime(timezone=True))
 _WORKER = bindparam("worker", type_=Text)
 _FIRST_LINES = _insert_of_first_lines()
+_BIRTH = insert(recordings)
 
 
 @lru_cache(maxsize=256)

@@ -52,7 +52,6 @@ class StorageSettings:
     object_lock_mode: str | None = None
     object_lock_days: int | None = None
     object_lock_legal_hold: bool = False
-    retention_class: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot a recording keeps: plain values, nothing secret."""

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Callreel, document
+
+WANTED = ("iam-policy", "--bucket", "my-bucket", "--prefix", "/calls/2026/")
+
+
+def _statements(policy: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {statement["Sid"]: statement for statement in policy["Statement"]}
+
+
+def test_write_is_twilios_own_policy(callreel: Callreel) -> None:
+    found = _statements(document(callreel(*WANTED)))
+    assert found == {
+        "UploadUserDenyEverything": {
+            "Sid": "UploadUserDenyEverything",
+            "Effect": "Deny",
+            "NotAction": "*",
+            "Resource": "*",
+        },
+        "UploadUserListBucketMultipartUploads": {
+            "Sid": "UploadUserListBucketMultipartUploads",
+            "Effect": "Allow",
+            "Action": ["s3:ListBucketMultipartUploads"],
+            "Resource": "arn:aws:s3:::my-bucket",
+        },
+        "UploadUserAllowPutObjectAndMultipartUpload": {
+            "Sid": "UploadUserAllowPutObjectAndMultipartUpload",
+            "Effect": "Allow",
+            "Action": ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"],
+            "Resource": "arn:aws:s3:::my-bucket/calls/2026/*",
+        },
+    }
+
+
+def test_manage_adds_read_delete_and_cors_and_nothing_else(callreel: Callreel) -> None:
+    written, managed = (
+        _statements(document(callreel(*WANTED))),
+        _statements(document(callreel(*WANTED, "--for=manage"))),
+    )
+    assert managed.items() >= written.items()
+    added = [managed[sid] for sid in managed.keys() - written.keys()]
+    assert {action for one in added for action in one["Action"]} == {
+        "s3:GetObject",
+        "s3:DeleteObject",
+        "s3:GetBucketCORS",
+        "s3:PutBucketCORS",
+    }
+
+
+def test_every_format_carries_the_same_policy(callreel: Callreel) -> None:
+    policy = document(callreel(*WANTED, "--json"))
+    template = document(callreel(*WANTED, "--format", "cloudformation"))
+    assert template["Resources"]["CallreelBucketPolicy"]["Properties"]["PolicyDocument"] == policy
+    terraform = document(callreel(*WANTED, "--format", "terraform", "--json"))
+    assert json.loads(terraform["resource"]["aws_iam_policy"]["callreel"]["policy"]) == policy
+    hcl = callreel(*WANTED, "--format", "terraform").stdout
+    assert '"arn:aws:s3:::my-bucket/calls/2026/*"' in hcl
+    assert hcl.count("{") == hcl.count("}")
+
+
+def test_other_partitions_have_their_own_names(callreel: Callreel) -> None:
+    found = document(callreel(*WANTED, "--partition", "aws-cn"))["Statement"]
+    assert found[1]["Resource"] == "arn:aws-cn:s3:::my-bucket"
+
+
+def test_without_a_prefix_the_whole_bucket_is_below(callreel: Callreel) -> None:
+    found = document(callreel("iam-policy", "--bucket", "my-bucket"))["Statement"]
+    assert found[2]["Resource"] == "arn:aws:s3:::my-bucket/*"
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix"), [("My_Bucket", ""), ("my-bucket/x", ""), ("my-bucket", "calls/*"), ("*", "")]
+)
+def test_what_would_widen_the_policy_is_wrong_usage(callreel: Callreel, bucket: str, prefix: str) -> None:
+    refused = callreel("iam-policy", "--bucket", bucket, "--prefix", prefix)
+    assert (refused.exit_code, refused.stdout) == (2, "")
