@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.sealing.keys import public_pem, rsa_key
-from tests.web.conftest import CALL, Answer, Caller, Record
+from tests.web.conftest import CALL, Answer, Caller, Carry, Record
+from tests.web.video_tracks import CAMERA, MICROPHONE, NOTHING, recorded_video
 
 FOLDER = Path(__file__).parent.parent / "schemas"
 CONFERENCE = "CF" + "2" * 32
@@ -101,3 +102,22 @@ async def test_video_recording_settings(acme: Caller) -> None:
     path = "/v1/RecordingSettings/Default"
     judge(f"GET {path} 200", await acme.get(path))
     judge(f"POST {path} 200", await acme.post(path, {"FriendlyName": "x"}))
+
+
+async def test_video(acme: Caller, deliver: Carry) -> None:
+    settings = "/v1/CompositionSettings/Default"
+    judge(f"GET {settings} 200", await acme.get(settings))
+    judge(f"POST {settings} 200", await acme.post(settings, {"FriendlyName": "x"}))
+    judge("GET /v1/Compositions 200", await acme.get("/v1/Compositions"))
+    room = judge("POST /v1/Rooms 201", await acme.post("/v1/Rooms", {"UniqueName": "x"}))["sid"]
+    made = [await recorded_video(acme, body, RoomSid=room) for body in (CAMERA, MICROPHONE, NOTHING)]
+    await deliver(made[0]["sid"])
+    judge("GET /v1/Rooms 200", await acme.get("/v1/Rooms"))
+    judge("GET /v1/Rooms/{Sid} 200", await acme.get(f"/v1/Rooms/{room}"))
+    judge("POST /v1/Rooms/{Sid} 202", await acme.post(f"/v1/Rooms/{room}", {"Status": "completed"}))
+    of_account, of_room = "/v1/Recordings", "/v1/Rooms/{RoomSid}/Recordings"
+    for shape, path in ((of_account, of_account), (of_room, f"/v1/Rooms/{room}/Recordings")):
+        rows = judge(f"GET {shape} 200", await acme.get(path))["recordings"]
+        assert {row["status"] for row in rows} == {"completed", "processing", "failed"}
+        for row in rows:
+            judge(f"GET {shape}/{{Sid}} 200", await acme.get(f"{path}/{row['sid']}"))

@@ -97,7 +97,7 @@ async def _page(account: Account, state: str | None, place: Place | None, size: 
 
 async def _named(account: Account, sids: Sequence[str], parts: Parts) -> list[Recording]:
     """The recordings of these SIDs. One that is unknown, or another account's, is `NotFound`, and none restarts."""
-    unique = list(dict.fromkeys(RecordingSid(parse_sid("RE", sid)) for sid in sids))
+    unique = list(dict.fromkeys(RecordingSid(parse_sid("RT" if sid.startswith("RT") else "RE", sid)) for sid in sids))
     if len(unique) > AT_ONCE:
         raise InvalidParameter(f"Name at most {AT_ONCE} recordings, or use State or All=true", parameter="RecordingSid")
     return [await parts.ledger.recordings.fetch(account.sid, sid) for sid in unique]

@@ -13,7 +13,7 @@ from callreel.parts import Parts
 from callreel.web.answers import alert_json, callback_json, json_answer, move_json
 from callreel.web.auth import Acting, Opened
 from callreel.web.description import answers, asks, page_of, shape
-from callreel.web.forms import Query
+from callreel.web.forms import Parameters, Query
 from callreel.web.pages import MOST, PageWish, envelope_v1, links_of
 from callreel.web.routes import on
 
@@ -48,7 +48,7 @@ EVENT = shape(
 async def list_events(account: Acting, parts: Opened, query: Query) -> Response:
     """List what happened"""
     wish = PageWish.read(query)
-    sid = query.sid("RecordingSid", "RE")
+    sid = _recording_sid(query)
     if sid is None:
         found = await parts.ledger.alerts.list(account.sid, limit=wish.size)
         rows = [alert_json(alert) for alert in found]
@@ -58,6 +58,11 @@ async def list_events(account: Acting, parts: Opened, query: Query) -> Response:
     only: Page[Any] = Page(rows, has_next=False, has_previous=False)
     links = links_of(path, [("RecordingSid", sid)] if sid else [], wish, only)
     return json_answer(envelope_v1("events", rows, wish, links))
+
+
+def _recording_sid(query: Parameters) -> str | None:
+    """Voice or video."""
+    return query.sid("RecordingSid", "RT" if (query.text("RecordingSid") or "").startswith("RT") else "RE")
 
 
 async def _of_recording(account: Account, sid: RecordingSid, parts: Parts) -> list[dict[str, Any]]:

@@ -28,6 +28,11 @@ from callreel.web import (
     recording_media,
     recording_settings,
     uploads,
+    video_compositions,
+    video_media,
+    video_recordings,
+    video_rooms,
+    video_uploads,
     voice_recordings,
 )
 from callreel.web.concurrency import Concurrency
@@ -40,13 +45,19 @@ from callreel.web.surfaces import TITLES, Surface
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
     Surface.API: (accounts.router, keys.router, calls.router, conferences.router, voice_recordings.router),
     Surface.ACCOUNTS: (credentials.router,),
-    Surface.VIDEO: (recording_settings.video,),
+    Surface.VIDEO: (
+        recording_settings.video,
+        video_rooms.router,
+        video_recordings.router,
+        video_media.router,
+        video_compositions.router,
+    ),
     Surface.CALLREEL: (recording_settings.voice, deliveries.router, playback.router, events.router),
 }
 # Routes that stream, without FastAPI in between, and what the description says of them.
 STREAMING: dict[Surface, tuple[tuple[Route, Mapping[str, Any]], ...]] = {
     Surface.API: recording_media.ROUTES,
-    Surface.CALLREEL: (*uploads.ROUTES, *playback.ROUTES),
+    Surface.CALLREEL: (*uploads.ROUTES, *video_uploads.ROUTES, *playback.ROUTES, *video_media.ROUTES),
 }
 
 

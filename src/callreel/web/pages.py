@@ -27,11 +27,11 @@ class PageWish:
     token: str | None
 
     @classmethod
-    def read(cls, query: Parameters) -> PageWish:
-        """Raises `PageTooLarge` above 1000 rows and `InvalidParameter` for what is no page."""
+    def read(cls, query: Parameters, *, most: int = MOST) -> PageWish:
+        """Raises `PageTooLarge` above `most` rows and `InvalidParameter` for what is no page."""
         size = query.number("PageSize", least=1) or DEFAULT_SIZE
-        if size > MOST:
-            raise PageTooLarge(f"Page size must be less than or equal to {MOST}")
+        if size > most:
+            raise PageTooLarge(f"Page size must be less than or equal to {most}")
         token = query.text("PageToken")
         return cls(size, query.number("Page", least=0) or 0, _place(token), token)
 

@@ -20,6 +20,7 @@ from callreel.web.routes import on
 video, voice = APIRouter(), APIRouter()
 
 VIDEO_PATH = "/v1/RecordingSettings/Default"
+COMPOSITION_PATH = "/v1/CompositionSettings/Default"
 VOICE_PATH = "/v1/Accounts/{account_sid}/RecordingSettings/Voice"
 # Wire name → field; the first six are Twilio's.
 _TEXTS = {"FriendlyName": "friendly_name", "AwsS3Url": "aws_s3_url"}
@@ -61,7 +62,7 @@ _TAKEN_FOR_VOICE = _TAKEN | dict.fromkeys((*_OUR_TEXTS, "FatalErrorPolicy", "Ext
 async def fetch_video(caller: SignedIn, parts: Opened) -> Response:
     """Fetch the video recording settings"""
     _, settings = await parts.ledger.settings.current(caller.account.sid, RecordingKind.VIDEO)
-    return json_answer(twilio_settings_json(caller.account.sid, settings, _video_url(parts)))
+    return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{VIDEO_PATH}"))
 
 
 @on(
@@ -75,7 +76,33 @@ async def save_video(caller: SignedIn, parts: Opened, form: Form) -> Response:
     """Save the video recording settings; what is not sent keeps its value"""
     form.required("FriendlyName")
     settings = await _save(caller.account, RecordingKind.VIDEO, form, parts)
-    return json_answer(twilio_settings_json(caller.account.sid, settings, _video_url(parts)))
+    return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{VIDEO_PATH}"))
+
+
+@on(
+    video,
+    "GET",
+    COMPOSITION_PATH,
+    responses=answers(200, "The settings; empty before any were saved", VIDEO_SETTINGS),
+)
+async def fetch_composition(caller: SignedIn, parts: Opened) -> Response:
+    """Fetch the composition settings"""
+    _, settings = await parts.ledger.settings.current(caller.account.sid, RecordingKind.COMPOSITION)
+    return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{COMPOSITION_PATH}"))
+
+
+@on(
+    video,
+    "POST",
+    COMPOSITION_PATH,
+    responses=answers(200, "The settings as they were saved; no compositions are made here", VIDEO_SETTINGS),
+    openapi_extra=takes(_TAKEN, required=["FriendlyName"]),
+)
+async def save_composition(caller: SignedIn, parts: Opened, form: Form) -> Response:
+    """Save the composition settings; what is not sent keeps its value"""
+    form.required("FriendlyName")
+    settings = await _save(caller.account, RecordingKind.COMPOSITION, form, parts)
+    return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{COMPOSITION_PATH}"))
 
 
 @on(voice, "GET", VOICE_PATH, responses=answers(200, "The settings; empty before any were saved", VOICE_SETTINGS))
@@ -133,10 +160,6 @@ def _sent(form: Parameters, kind: RecordingKind) -> dict[str, Any]:
             media = form.choice("ExternalMedia", tuple(ExternalMedia))
             sent["external_media"] = ExternalMedia(media or ExternalMedia.REDIRECT)
     return sent
-
-
-def _video_url(parts: Parts) -> str:
-    return f"{parts.public_url}{VIDEO_PATH}"
 
 
 def _voice_url(account: Account, parts: Parts) -> str:

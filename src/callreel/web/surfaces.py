@@ -18,7 +18,7 @@ class Surface(StrEnum):
 TITLES = {
     Surface.API: "Accounts, API keys and voice recordings",
     Surface.ACCOUNTS: "Credentials",
-    Surface.VIDEO: "Video recording settings",
+    Surface.VIDEO: "Video rooms, recordings and their settings",
     Surface.CALLREEL: "callreel's own: uploads, voice settings, deliveries, playback, events",
 }
 
@@ -28,6 +28,10 @@ _BARE = (
     ("/2010-04-01/", Surface.API),
     ("/v1/Credentials", Surface.ACCOUNTS),
     ("/v1/RecordingSettings", Surface.VIDEO),
+    ("/v1/CompositionSettings", Surface.VIDEO),
+    ("/v1/Recordings", Surface.VIDEO),
+    ("/v1/Rooms", Surface.VIDEO),
+    ("/v1/Compositions", Surface.VIDEO),
 )
 _LISTENERS_OWN = frozenset({"/", "/healthz", "/readyz", "/metrics"})
 

@@ -37,13 +37,13 @@ async def upload(request: Request) -> Response:
     account = await acting_for(caller, request.path_params["account_sid"], parts)
     if not account.is_active:
         raise AccountNotActive()
-    announced_bytes = _announced_bytes(request, parts.chosen.max_upload_bytes)
+    announced = announced_bytes(request, parts.chosen.max_upload_bytes)
     _check_type(request)
-    intake = _intake(account, read_query(request), request.headers.get("idempotency-key"), parts.guard)
+    intake = _intake(account, read_query(request), idempotency_key(request), parts.guard)
     recording = await ingest(
         request.stream(),
         intake,
-        announced_bytes=announced_bytes,
+        announced_bytes=announced,
         limit_bytes=parts.chosen.max_upload_bytes,
         spool=parts.spool,
         ledger=parts.ledger,
@@ -54,7 +54,7 @@ async def upload(request: Request) -> Response:
     return json_answer(recording_json(recording, parts.public_url), 201)
 
 
-def _announced_bytes(request: Request, limit_bytes: int) -> int | None:
+def announced_bytes(request: Request, limit_bytes: int) -> int | None:
     """The Content-Length; None for a chunked body. The HTTP parser has refused what is no number."""
     refuse_encoded(request)
     text = request.headers.get("content-length")
@@ -67,6 +67,14 @@ def _announced_bytes(request: Request, limit_bytes: int) -> int | None:
     return int(text)
 
 
+def idempotency_key(request: Request) -> str | None:
+    """The key of a create, None without one. Raises `InvalidParameter` for one that is empty or too long."""
+    key = request.headers.get("idempotency-key")
+    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
+        raise InvalidParameter(f"Idempotency-Key must have 1 to {LONGEST_KEY} characters")
+    return key
+
+
 def _check_type(request: Request) -> None:
     kind = request.headers.get("content-type", "application/octet-stream").partition(";")[0].strip().lower()
     if not kind.startswith("audio/") and kind != "application/octet-stream":
@@ -74,8 +82,6 @@ def _check_type(request: Request) -> None:
 
 
 def _intake(account: Account, query: Parameters, key: str | None, guard: Guard) -> Intake:
-    if key is not None and not 1 <= len(key) <= LONGEST_KEY:
-        raise InvalidParameter(f"Idempotency-Key must have 1 to {LONGEST_KEY} characters")
     if query.choice("Trim", TRIMS) == "trim-silence":
         raise InvalidParameter("Trim=trim-silence is not offered; recordings are kept as they were sent")
     source = query.choice("Source", SOURCES) or DEFAULT_SOURCE
@@ -85,13 +91,13 @@ def _intake(account: Account, query: Parameters, key: str | None, guard: Guard) 
         account_sid=account.sid,
         call_sid=query.sid("CallSid", "CA"),
         conference_sid=query.sid("ConferenceSid", "CF"),
-        from_number=_short(query, "From"),
-        to_number=_short(query, "To"),
+        from_number=short_text(query, "From"),
+        to_number=short_text(query, "To"),
         direction=query.choice("Direction", DIRECTIONS),
         start_time=query.moment("StartTime"),
         source=source,
         track=query.choice("Track", TRACKS),
-        campaign=_short(query, "Campaign"),
+        campaign=short_text(query, "Campaign"),
         callback=callback,
         callback_problem=problem,
         idempotency_key=key,
@@ -113,7 +119,8 @@ def _callback(query: Parameters, guard: Guard) -> tuple[CallbackWish | None, str
     return CallbackWish(url=url, method=method, events=events), None
 
 
-def _short(query: Parameters, name: str) -> str | None:
+def short_text(query: Parameters, name: str) -> str | None:
+    """A text of at most 256 characters, None when missing or empty. Raises `InvalidParameter`."""
     value = query.text(name)
     if value is not None and len(value) > LONGEST_TEXT:
         raise InvalidParameter(f"{name} must have at most {LONGEST_TEXT} characters", parameter=name)
