@@ -16,11 +16,16 @@ import boto3
 import pytest
 
 from callreel.bucket.bucket import PutOptions
+from callreel.bucket.own_identity import OwnIdentity
+from callreel.bucket.roles import Roles
 from callreel.bucket.s3 import S3Bucket
+from callreel.bucket.sts import Sts
 from callreel.clock import SystemClock
 from callreel.errors import BucketRefused
+from callreel.model.aws_role import AwsRole
 from callreel.model.credential import AccessKey
 from callreel.model.evidence import weigh
+from callreel.model.sid import AccountSid
 from tests.bucket.blobs import WAV, some_blob
 from tests.bucket.conftest import destination_at
 from tests.bucket.promises import BucketPromises, MultipartPromises
@@ -129,6 +134,56 @@ async def test_encryption_asked_for_is_confirmed(bucket: S3Bucket) -> None:
     options = PutOptions(content_type="audio/x-wav", sse_algorithm="AES256", storage_class="STANDARD_IA")
     answer = await bucket.put("calls/RE1", blob, options)
     weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked="AES256")
+
+
+@pytest.fixture(scope="module")
+def role(moto: Moto) -> AwsRole:
+    principal = {"AWS": "arn:aws:iam::123456789012:user/tester"}
+    trust = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": principal,
+                "Action": "sts:AssumeRole",
+                "Condition": {"StringEquals": {"sts:ExternalId": "an-external-id"}},
+            }
+        ],
+    }
+    iam = boto3.client(
+        "iam",
+        endpoint_url=moto.url,
+        aws_access_key_id=moto.key.key_id,
+        aws_secret_access_key=moto.key.secret,
+        region_name="us-east-1",
+    )
+    made = iam.create_role(RoleName="callreel", AssumeRolePolicyDocument=json.dumps(trust))["Role"]
+    iam.put_role_policy(RoleName="callreel", PolicyName="all", PolicyDocument=json.dumps(ALLOW_ALL))
+    return AwsRole(made["Arn"], "an-external-id")
+
+
+def roles_at(moto: Moto, http: aiohttp.ClientSession) -> Roles:
+    sts = Sts(http, clock=SystemClock(), endpoint=moto.url)
+    environ = {"AWS_ACCESS_KEY_ID": moto.key.key_id, "AWS_SECRET_ACCESS_KEY": moto.key.secret}
+    return Roles(sts, OwnIdentity(environ, sts=sts, clock=SystemClock()), clock=SystemClock())
+
+
+ACCOUNT = AccountSid("AC" + "1" * 32)
+
+
+async def test_keys_of_a_role_open_the_bucket(
+    moto: Moto, role: AwsRole, bucket: S3Bucket, http: aiohttp.ClientSession
+) -> None:
+    keys = await roles_at(moto, http).keys_of(ACCOUNT, role, region="us-east-1")
+    opened = S3Bucket(bucket.destination, keys.access_key, http, clock=SystemClock(), session_token=keys.token)
+    await opened.put("calls/RE1", some_blob(), WAV)
+    assert await opened.head("calls/RE1") is not None
+
+
+async def test_a_wrong_external_id_is_denied(moto: Moto, role: AwsRole, http: aiohttp.ClientSession) -> None:
+    with pytest.raises(BucketRefused) as caught:
+        await roles_at(moto, http).keys_of(ACCOUNT, AwsRole(role.arn, "another-id"), region="us-east-1")
+    assert caught.value.code == "AccessDenied"
 
 
 async def test_a_wrong_secret_is_refused(moto: Moto, bucket: S3Bucket, http: aiohttp.ClientSession) -> None:

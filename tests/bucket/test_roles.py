@@ -8,7 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from callreel.bucket.own_identity import OwnIdentity
 from callreel.bucket.roles import Roles
@@ -246,3 +248,21 @@ def test_keys_do_not_show_in_their_repr() -> None:
 def test_a_trust_policy_never_trusts_everybody(principal: str) -> None:
     with pytest.raises(InvalidParameter):
         trust_policy(principal, ROLE, account_sid=ACCOUNT)
+
+
+async def test_the_stand_in_denies_a_real_client_that_sends_no_external_id(sts: EmbeddedSts, clock: SetClock) -> None:
+    clock.jump((SystemClock().now() - clock.now()).total_seconds())  # boto3 signs by the machine's clock
+    client = boto3.client(
+        "sts",
+        endpoint_url=sts.url,
+        region_name="us-east-1",
+        aws_access_key_id=OWN["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=OWN["AWS_SECRET_ACCESS_KEY"],
+    )
+    asked = {"RoleArn": ARN, "RoleSessionName": "somebody"}
+    with pytest.raises(ClientError) as caught:
+        await asyncio.to_thread(lambda: client.assume_role(**asked))
+    assert caught.value.response["Error"]["Code"] == "AccessDenied"
+    granted = await asyncio.to_thread(lambda: client.assume_role(**asked, ExternalId=ROLE.external_id))
+    assert granted["Credentials"]["SessionToken"]
+    client.close()

@@ -114,8 +114,9 @@ def _read_error(body: bytes) -> tuple[str, str, str | None]:
         document = read_document(body)
     except NotADocument:
         return "", "", None
-    error = document.child("Error")
-    if document.name != "ErrorResponse" or error is None:
+    inside = document.child("Errors") or document  # Amazon has Error alone; servers after its older services, Errors
+    error = inside.child("Error")
+    if document.name not in ("ErrorResponse", "Response") or error is None:
         return "", "", None
     message = "".join(c for c in error.text("Message") or "" if c.isprintable())
     return (error.text("Code") or "")[:64], message[:300], document.text("RequestId")
