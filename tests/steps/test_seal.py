@@ -164,7 +164,7 @@ async def test_the_policy_delete_leaves_nothing_of_a_recording_without_a_key(
     await owner.parts.ledger.credentials.remove(owner.sid, CredentialKind.PUBLIC_KEY, key_sid)
     erased = await owner.carry(waiting)
     assert (erased.state, erased.error_code) == (State.ERASED, 16105)
-    assert not owner.parts.spool.holds(waiting.sid)
+    assert not owner.parts.spool.path_of(waiting.sid).exists()
 
 
 async def test_a_stored_key_that_is_no_key_is_16104(owner: SealedAccount, key_sid: str) -> None:
@@ -182,7 +182,7 @@ async def test_a_stored_key_that_does_not_open_is_16106_and_keeps_the_media_what
     await _store(owner, key_sid, owner.parts.keyring.seal(b"key", table="credentials", row="elsewhere", account="AC"))
     parked = await owner.carry(await owner.take_in(some_wav()))
     assert (parked.state, parked.error_code) == (State.PARKED, 16106)
-    assert owner.parts.spool.holds(parked.sid)
+    assert owner.parts.spool.path_of(parked.sid).exists()
     assert await owner.alerts(parked) == [16106]
 
 

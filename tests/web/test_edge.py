@@ -10,6 +10,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from callreel.clock import SetClock
+from callreel.web.concurrency import Concurrency
 from callreel.web.edge import Edge
 from callreel.web.metrics import RequestMetrics
 from tests.web.conftest import UNKNOWN, Caller, Record
@@ -57,7 +58,7 @@ async def _answer_of(app: Any, path: str = "/v1/Credentials/AWS") -> tuple[int, 
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": [], "query_string": b"", "client": None}
-    await Edge(app, clock=SetClock(), metrics=RequestMetrics())(scope, receive, send)
+    await Edge(app, clock=SetClock(), metrics=RequestMetrics(), concurrency=Concurrency(100))(scope, receive, send)
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
