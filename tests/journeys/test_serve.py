@@ -137,3 +137,56 @@ def _begun(service: Service) -> socket.socket:
     assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
     connection.sendall(_MEDIA[:-1])
     return connection
+
+
+def _say(service: Service, request: bytes) -> bytes:
+    """Send bytes, end our half, and read whatever comes until the other half ends."""
+    address = urlsplit(service.url)
+    with socket.create_connection((address.hostname, address.port), timeout=30) as wire:
+        wire.sendall(request)
+        wire.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+
+
+def _upload_head(service: Service, *more: str, path: str = "/callreel/v1/Accounts/{sid}/Recordings") -> bytes:
+    assert service.account is not None
+    sid, token = service.account["sid"], service.account["auth_token"]
+    signed = base64.b64encode(f"{sid}:{token}".encode()).decode()
+    lines = [f"POST {path.format(sid=sid)} HTTP/1.1", "Host: x", f"Authorization: Basic {signed}", *more, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def test_a_body_shorter_than_announced_is_told_so_and_nothing_is_kept(service: Service) -> None:
+    media = speech(1.0, seed=1)
+    head = _upload_head(service, "Content-Type: audio/x-wav", f"Content-Length: {len(media)}")
+    answer = _say(service, head + media[:-100])
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 20001
+    assert list((service.data_dir / "spool" / "ready").iterdir()) == []
+
+
+def test_a_chunked_body_without_its_end_is_never_taken(service: Service) -> None:
+    media = speech(1.0, seed=1)
+    head = _upload_head(service, "Content-Type: audio/x-wav", "Transfer-Encoding: chunked")
+    answer = _say(service, head + f"{len(media):x}\r\n".encode() + media + b"\r\n")
+    assert b" 201 " not in answer.partition(b"\r\n")[0]
+    assert list((service.data_dir / "spool" / "ready").iterdir()) == []
+
+
+def test_a_form_shorter_than_announced_changes_nothing(service: Service) -> None:
+    head = _upload_head(
+        service,
+        "Content-Type: application/x-www-form-urlencoded",
+        "Content-Length: 40",
+        path="/2010-04-01/Accounts/{sid}.json",
+    )
+    answer = _say(service, head + b"FriendlyName=Mai")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert service.account is not None
+    assert b'Mai"' not in answer
+
+
+def test_what_is_no_http_is_answered_in_twilios_shape(service: Service) -> None:
+    answer = _say(service, b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 20001

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from callreel.cli.http_protocol import HttpProtocol
 from callreel.errors import Misconfigured
 
 BACKLOG = 2048
@@ -56,7 +57,7 @@ class Listener(uvicorn.Server):
             uvicorn.Config(
                 app,
                 loop="none",
-                http="httptools",
+                http=HttpProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from callreel.errors import BodyEncoded, BodyTooLarge, InvalidParameter, InvalidSid, MissingParameter
+from callreel.errors import BodyCutShort, BodyEncoded, BodyTooLarge, InvalidParameter, InvalidSid, MissingParameter
 from callreel.model.sid import parse_sid
 
 LIMIT_BYTES = 1 << 20
@@ -146,7 +146,7 @@ async def _read(request: Request, *, accept_json: bool) -> Parameters:
 
 
 async def read_body(request: Request) -> bytes:
-    """A small body, whole. Raises `BodyTooLarge` above 1 MiB and `BodyEncoded` when it is compressed."""
+    """A small body, whole. Raises `BodyTooLarge` above 1 MiB, `BodyEncoded` when it is compressed, `BodyCutShort`."""
     refuse_encoded(request)
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > LIMIT_BYTES:
@@ -158,6 +158,8 @@ async def read_body(request: Request) -> bytes:
         if size > LIMIT_BYTES:
             raise BodyTooLarge(f"The parameters have more than {LIMIT_BYTES} bytes")
         chunks.append(chunk)
+    if announced.isdigit() and "content-length" in request.headers and size != int(announced):
+        raise BodyCutShort()
     return b"".join(chunks)
 
 
