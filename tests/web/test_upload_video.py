@@ -14,7 +14,7 @@ from tests.web.video_tracks import CAMERA, MICROPHONE, NOTHING, hand_in, recorde
 ROOM = "RM" + "1" * 32
 PARTICIPANT = "PA" + "2" * 32
 SOURCE = "MT" + "3" * 32
-CALLBACK = "http://127.0.0.1:9/cb"
+CALLBACK = "http://127.0.0.1:8999/cb"
 
 
 async def test_what_was_given_is_shown(acme: Caller) -> None:
@@ -74,12 +74,12 @@ async def test_a_track_without_media_failed_and_nothing_is_kept(acme: Caller, pa
 
 
 async def test_the_rooms_callback_is_told_unless_the_track_has_its_own(acme: Caller, parts: Parts) -> None:
-    form = {"UniqueName": "standup", "StatusCallback": "http://127.0.0.1:9/room", "StatusCallbackMethod": "GET"}
+    form = {"UniqueName": "standup", "StatusCallback": "http://127.0.0.1:8999/room", "StatusCallbackMethod": "GET"}
     room = (await acme.post("/v1/Rooms", form)).json()["sid"]
     of_room = await recorded_video(acme, RoomSid=room)
     of_track = await recorded_video(acme, RoomSid=room, StatusCallback=CALLBACK)
     (told,) = await parts.ledger.outbox.list_of(acme.sid, of_room["sid"])
-    assert (told.event, told.url, told.method) == ("recording-started", "http://127.0.0.1:9/room", "GET")
+    assert (told.event, told.url, told.method) == ("recording-started", "http://127.0.0.1:8999/room", "GET")
     assert dict(told.parameters)["RoomName"] == "standup"
     (told,) = await parts.ledger.outbox.list_of(acme.sid, of_track["sid"])
     assert (told.url, told.method) == (CALLBACK, "POST")

@@ -109,6 +109,7 @@ class _SurfaceApp(FastAPI):
             docs_url=None,
             redoc_url=None,
             openapi_url="/openapi.json",
+            redirect_slashes=False,  # an unknown path is 404 in Twilio's shape, with a slash behind it too
         )
         self._surface = surface
         self.state.parts, self.state.limits = parts, limits
