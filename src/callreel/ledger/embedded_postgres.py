@@ -289,7 +289,9 @@ def _socket_dir(home: Path) -> Path:
     if len(str(beside)) <= _SOCKET_PATH_LIMIT:
         return beside
     name = hashlib.sha256(str(beside).encode()).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"callreel-pg-{os.geteuid()}-{name}"
+    short = f"callreel-pg-{os.geteuid()}-{name}"
+    given = Path(tempfile.gettempdir()) / short
+    return given if len(str(given)) <= _SOCKET_PATH_LIMIT else Path("/tmp") / short  # noqa: S108 - owner is checked
 
 
 def _server_user() -> pwd.struct_passwd | None:
