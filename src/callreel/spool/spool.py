@@ -181,8 +181,10 @@ class Spool:
         paths = [self.path_of(sid)]
         if blob_sha256 is not None:
             paths.append(self.sealed_path_of(sid, blob_sha256))
-        if await self._in_thread(_remove_all, paths):
-            await self._synced()
+        try:
+            await self._ready_sync.remove(paths)
+        except OSError as why:
+            raise SpoolFailed(f"The spool could not give back {sid}: {why.strerror}") from why
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
@@ -349,15 +351,6 @@ class Draft:
             remove(self._path)
             if self._named:  # no row can name it: `keep` has not returned
                 remove(self._spool.path_of(self._sid))
-
-
-def _remove_all(paths: list[Path]) -> bool:
-    """Remove these files; False when none was there."""
-    try:
-        removed = [remove(path) for path in paths]
-    except OSError as why:
-        raise SpoolFailed(f"The spool could not give back {paths[0].name}: {why.strerror}") from why
-    return any(removed)
 
 
 def _write_all(file: BinaryIO, chunk: bytes) -> None:
