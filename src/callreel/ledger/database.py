@@ -54,6 +54,10 @@ class LedgerEngine(AsyncEngine):
         super().__init__(sync_engine)
         self._reading = AsyncEngine(sync_engine.execution_options(isolation_level="AUTOCOMMIT"))
 
+    def execution_options(self, **options: Any) -> LedgerEngine:
+        """As SQLAlchemy's, and still an engine of ours."""
+        return LedgerEngine(self.sync_engine.execution_options(**options))
+
     def connect(self) -> AsyncConnection:
         """A connection for single statements: reads need no BEGIN and no ROLLBACK, which are round trips."""
         return _TranslatingConnection(self._reading)

@@ -23,8 +23,7 @@ class GroupRead(Generic[Name, Row]):
     """Gathers names and reads them together. `read` returns what it found; a name it leaves out has no row."""
 
     def __init__(self, engine: AsyncEngine, read: Read[Name, Row]) -> None:
-        # A single query needs no BEGIN and no ROLLBACK, which would be two more round trips.
-        self._engine, self._read = engine.execution_options(isolation_level="AUTOCOMMIT"), read
+        self._engine, self._read = engine, read
         self._asked: dict[Name, list[asyncio.Future[Row | None]]] = {}
         self._reader: asyncio.Task[None] | None = None
 

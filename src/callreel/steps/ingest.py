@@ -147,23 +147,22 @@ def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyr
         conference=conference,
         idempotency_key=intake.idempotency_key,
         request_hash=hashlib.sha256(request.encode()).hexdigest(),
-        alerts=_callback_alert(recording, intake, now),
+        alerts=_alerts(recording, intake, now),
     )
 
 
-def _callback_alert(recording: Recording, intake: Intake, now: datetime) -> tuple[Alert, ...]:
-    """That no callback will come, for its owner to read. It is written with the row: a 201 must not fail on it."""
-    if intake.callback_problem is None:
-        return ()
-    return (
+def _alerts(recording: Recording, intake: Intake, now: datetime) -> tuple[Alert, ...]:
+    """What its owner should read of it. They are written with the row: a 201 must not fail on them."""
+    told: list[tuple[int, str]] = []
+    if intake.callback_problem is not None:
+        told.append((INVALID_CALLBACK_URL, intake.callback_problem))
+    if recording.state is State.ABSENT:
+        told.append((TOO_SHORT, "The recording has not a single sample, so nothing was stored"))
+    return tuple(
         Alert(
-            account_sid=intake.account_sid,
-            recording_sid=recording.sid,
-            code=INVALID_CALLBACK_URL,
-            level="warning",
-            text=intake.callback_problem,
-            at=now,
-        ),
+            account_sid=intake.account_sid, recording_sid=recording.sid, code=code, level="warning", text=text, at=now
+        )
+        for code, text in told
     )
 
 

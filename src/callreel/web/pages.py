@@ -28,10 +28,15 @@ class PageWish:
 
     @classmethod
     def read(cls, query: Parameters, *, most: int = MOST) -> PageWish:
-        """Raises `PageTooLarge` above `most` rows and `InvalidParameter` for what is no page."""
+        """Raises `PageTooLarge` above 1000 rows and `InvalidParameter` for what is no page.
+
+        Some lists give at most `most` rows a page. Twilio's SDKs ask for up to 1000 whatever the list, and go on to
+        the next page by themselves, so those lists give what they give.
+        """
         size = query.number("PageSize", least=1) or DEFAULT_SIZE
-        if size > most:
-            raise PageTooLarge(f"Page size must be less than or equal to {most}")
+        if size > MOST:
+            raise PageTooLarge(f"Page size must be less than or equal to {MOST}")
+        size = min(size, most)
         token = query.text("PageToken")
         return cls(size, query.number("Page", least=0) or 0, _place(token), token)
 
