@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from callreel.errors import DatabaseAway
 from callreel.ledger.database import open_engine
 from callreel.ledger.group_read import GroupRead
 
@@ -62,7 +63,7 @@ async def test_a_failed_query_fails_those_who_asked_and_nobody_after_them(engine
 
     reads: GroupRead[int, int] = GroupRead(engine, read)
     answers = await asyncio.gather(reads.find(1), reads.find(2), return_exceptions=True)
-    assert all(isinstance(answer, OSError) for answer in answers)
+    assert all(isinstance(answer, DatabaseAway) for answer in answers)
     assert await reads.find(1) == 0
 
 
