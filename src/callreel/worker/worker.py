@@ -22,8 +22,7 @@ log = structlog.get_logger("callreel.worker")
 
 AHEAD = 8  # jobs taken per delivery slot, so that a slot never waits for the queue
 TELLING = 32  # callbacks under way at once; their receivers never hold up a delivery
-TELLINGS_TAKEN = 64  # callback jobs held at once: the engine's limit counts them and deliveries alike
-PUT_OFF_S = 10.0  # at most, for a callback job beyond them
+PUT_OFF_S = 1.0  # at most, for a callback job beyond those that may be held at once
 HEARTBEAT_LIMIT = timedelta(seconds=30)  # after this a silent worker's jobs go to another
 
 
@@ -34,6 +33,9 @@ class Worker:
         self._parts = parts
         self._steps = steps_of(parts)
         self._telling = asyncio.Semaphore(TELLING)
+        self._ahead = max(64, AHEAD * parts.chosen.delivery_concurrency)
+        # The engine's limit counts callbacks and deliveries alike; the other half is for deliveries.
+        self._most_tellings = self._ahead // 2
         self._tellings_taken = self._told_now = 0
         self._carrying, self._telling_of = Turns(), Turns()
         self._manager: QueueManager | None = None
@@ -52,10 +54,11 @@ class Worker:
             self._manager = manager
             if self._is_stopping:
                 return
-            ahead = max(64, AHEAD * self._parts.chosen.delivery_concurrency)
             try:
                 await manager.run(
-                    batch_size=max(16, ahead // 4), max_concurrent_tasks=ahead, heartbeat_timeout=HEARTBEAT_LIMIT
+                    batch_size=max(16, self._ahead // 4),
+                    max_concurrent_tasks=self._ahead,
+                    heartbeat_timeout=HEARTBEAT_LIMIT,
                 )
             finally:
                 self._manager = None
@@ -73,7 +76,7 @@ class Worker:
 
     async def _tell(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
-        if self._tellings_taken >= TELLINGS_TAKEN:
+        if self._tellings_taken >= self._most_tellings:
             await self._attempt(self._tell_later(sid), sid)
             return
         self._tellings_taken += 1
@@ -88,7 +91,7 @@ class Worker:
             self._tellings_taken -= 1
 
     async def _tell_later(self, sid: str) -> None:
-        at = self._parts.clock.now() + timedelta(seconds=self._parts.rng.uniform(1, PUT_OFF_S))
+        at = self._parts.clock.now() + timedelta(seconds=self._parts.rng.uniform(0.1, PUT_OFF_S))
         await self._parts.ledger.remind([JobRow("notify", sid, at)])
 
     def _is_crowded(self) -> bool:
