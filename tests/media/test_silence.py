@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.media.wav_bytes import chunk, fmt, inspect, riff
 
 from callreel.errors import BlobAltered
 from callreel.media.excerpt import excerpt
 from callreel.media.silence import Span, find_sound
 from callreel.rehearsal.wav_file import WAV_CODECS, WavCodec, wav_file
-from tests.media.wav_bytes import chunk, fmt, inspect, riff
 
 RATE = 8000
 QUIET, LOUD = 100, 8000  # as sample values: -50 and -12 dBFS

@@ -80,9 +80,9 @@ async def test_a_rewriting_that_fails_leaves_neither_file(spool: Spool) -> None:
         yield file.read(1)
         raise OSError(errno.ENOSPC, "no space")
 
-    with pytest.raises(SpoolFailed):
-        async with spool.draft(SID, limit_bytes=LIMIT) as draft:
-            await draft.write(b"0123456789")
+    async with spool.draft(SID, limit_bytes=LIMIT) as draft:
+        await draft.write(b"0123456789")
+        with pytest.raises(SpoolFailed):
             await draft.keep(fine, refused)
     assert files(spool) == []
 
