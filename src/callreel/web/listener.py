@@ -66,6 +66,7 @@ def make_web(parts: Parts) -> ASGIApp:
     limits, metrics = SignInLimits(parts.clock), RequestMetrics()
     apps: dict[Surface, ASGIApp] = {surface: _SurfaceApp(surface, parts, limits) for surface in TITLES}
     listener = _ListenerApp(routes=health.ROUTES)
+    listener.router.redirect_slashes = False
     listener.state.parts, listener.state.metrics = parts, metrics
     apps[Surface.LISTENER] = listener
     concurrency = Concurrency(parts.chosen.account_concurrency)
@@ -109,6 +110,7 @@ class _SurfaceApp(FastAPI):
             docs_url=None,
             redoc_url=None,
             openapi_url="/openapi.json",
+            redirect_slashes=False,  # its redirects have no body, and forget the prefix of the surface
         )
         self._surface = surface
         self.state.parts, self.state.limits = parts, limits
