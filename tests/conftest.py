@@ -28,6 +28,10 @@ from tests.video import KEY, Studio
 TEMPLATE = "callreel"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--requests", type=int, default=20, help="made-up requests to each operation (schemathesis)")
+
+
 def pytest_make_parametrize_id(val: object) -> str | None:
     """The same name in every test process, also for values that were made at random."""
     if isinstance(val, bytes):

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -53,6 +54,37 @@ def copy(source: BinaryIO, target: BinaryIO) -> str:
 
 
 # --- Receiving -------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_kept_instead_is_hashed_judged_and_alone(spool: Spool) -> None:
+    seen: list[Digests] = []
+
+    def shorter(file: BinaryIO, judged: int, came: Digests) -> list[bytes]:
+        seen.append(came)
+        file.seek(1)
+        return [file.read(3), file.read(2)]
+
+    async with spool.draft(SID, limit_bytes=LIMIT) as draft:
+        await draft.write(b"0123456789")
+        judged, digests = await draft.keep(fine, shorter)
+    assert spool.path_of(SID).read_bytes() == b"12345"
+    assert (judged, digests.size_bytes) == (5, 5)
+    assert digests.sha256 == hashlib.sha256(b"12345").hexdigest()
+    assert digests.md5 == hashlib.md5(b"12345").hexdigest()
+    assert seen[0].sha256 == hashlib.sha256(b"0123456789").hexdigest()
+    assert files(spool) == [SID]
+
+
+async def test_a_rewriting_that_fails_leaves_neither_file(spool: Spool) -> None:
+    def refused(file: BinaryIO, judged: int, came: Digests) -> Iterator[bytes]:
+        yield file.read(1)
+        raise OSError(errno.ENOSPC, "no space")
+
+    async with spool.draft(SID, limit_bytes=LIMIT) as draft:
+        await draft.write(b"0123456789")
+        with pytest.raises(SpoolFailed):
+            await draft.keep(fine, refused)
+    assert files(spool) == []
 
 
 @pytest.mark.parametrize("size", [0, 1, GATHER_BYTES - 1, GATHER_BYTES, 3 * GATHER_BYTES + 7])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -17,6 +18,7 @@ from callreel.errors import (
     SpoolFull,
 )
 from callreel.ledger import moves
+from callreel.media.wav import inspect_wav_file
 from callreel.model.account import Account
 from callreel.model.intake import Intake
 from callreel.model.recording import Recording, State
@@ -25,6 +27,8 @@ from callreel.steps.ingest import ingest
 from callreel.steps.open_account import open_account
 from tests.stage import Stage, a_wav, in_pieces
 
+CALL = "CA" + "1" * 32
+LOUD = b"\x00\x40\x00\xc0" * 80  # 20 ms at half of full scale
 CALLBACK = "http://receiver.example.com/cb"
 
 
@@ -63,6 +67,39 @@ async def test_a_recording_without_a_sample_is_absent_and_not_kept(stage: Stage)
     assert stage.spooled() == []
     assert await stage.events(recording) == [("absent", "16101", "due")]
     assert (await stage.carry(recording)).state is State.ABSENT
+
+
+async def test_trimmed_silence_is_neither_kept_nor_hashed(stage: Stage) -> None:
+    sound = a_wav(seconds=1)[44:]
+    sent = wav_head(6 * 16_000, rate=8000, channels=1) + bytes(2 * 16_000) + LOUD + sound + LOUD + bytes(3 * 16_000)
+    sent = sent[: 44 + 6 * 16_000]
+    recording = await stage.take_in(sent, trim_silence=True, call_sid=CALL)
+    kept = stage.parts.spool.path_of(recording.sid).read_bytes()
+    assert kept[44:] in sent
+    assert inspect_wav_file(stage.parts.spool.path_of(recording.sid)).size_bytes == len(kept)
+    assert recording.media_sha256 == hashlib.sha256(kept).hexdigest()
+    assert recording.media_md5 == hashlib.md5(kept).hexdigest()
+    assert recording.media_size_bytes == len(kept)
+    assert recording.duration_ms == 1240
+    assert stage.spooled() == [recording.sid]
+    call = await stage.parts.ledger.calls.fetch(stage.account_sid, CALL)
+    assert call.duration_ms == 6000  # it was silent, and it was a call
+
+
+async def test_without_silence_the_very_file_is_kept(stage: Stage) -> None:
+    sent = wav_head(len(LOUD), rate=8000, channels=1) + LOUD
+    recording = await stage.take_in(sent, trim_silence=True)
+    assert stage.parts.spool.path_of(recording.sid).read_bytes() == sent
+
+
+async def test_a_key_is_bound_to_what_was_sent_and_not_to_what_was_kept(stage: Stage) -> None:
+    silence = [wav_head(size, rate=8000, channels=1) + bytes(size) for size in (32_000, 48_000)]
+    first = await stage.take_in(silence[0], trim_silence=True, idempotency_key="k")
+    assert (await stage.take_in(silence[0], trim_silence=True, idempotency_key="k")).sid == first.sid
+    with pytest.raises(IdempotencyConflict):  # both are kept as the same 0.1 s
+        await stage.take_in(silence[1], trim_silence=True, idempotency_key="k")
+    assert (first.state, first.duration_ms) == (State.SPOOLED, 100)
+    assert stage.spooled() == [first.sid]
 
 
 async def test_what_is_no_audio_leaves_nothing(stage: Stage) -> None:

@@ -87,3 +87,18 @@ async def test_the_log_has_a_line_a_request_and_no_secret_in_it(acme: Caller, re
     assert "canary-header" not in text
     assert "\\n" not in text
     assert lines[0]["surface"] == "accounts"
+
+
+@pytest.mark.parametrize("path", ["/v1/Credentials/AWS/", "/2010-04-01/Accounts.json/", "/video/v1/Rooms/", "/docs/"])
+async def test_a_slash_too_many_is_404_and_never_a_redirect(acme: Caller, path: str) -> None:
+    answer = await acme.get(path)
+    assert (answer.status, answer.headers.get("Location")) == (404, None)
+    assert b"20404" in answer.body
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/Rooms/%00", "/v1/Rooms/a%00b/Recordings", "/2010-04-01/Accounts/%00.json", "/%00"]
+)
+async def test_a_path_with_a_nul_is_404(acme: Caller, path: str) -> None:
+    answer = await acme.get(path)
+    assert (answer.status, answer.json()["code"]) == (404, 20404)

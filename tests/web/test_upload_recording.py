@@ -108,6 +108,15 @@ async def test_a_parameter_that_cannot_be_used_is_400_before_the_body(acme: Call
     assert kept(parts) == []
 
 
+async def test_silence_is_trimmed_where_that_is_asked_for(acme: Caller) -> None:
+    frames = WAV[44:]
+    size = 2 * 16_000 + len(frames)
+    sent = wav_head(size, rate=8000, channels=1) + bytes(16_000) + frames + bytes(16_000)
+    assert (await acme.upload(sent)).json()["duration"] == "4"
+    assert (await acme.upload(sent, "?Trim=do-not-trim")).json()["duration"] == "4"
+    assert (await acme.upload(sent, "?Trim=trim-silence")).json()["duration"] == "2"
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -39,10 +39,21 @@ def read_samples(path: Path, facts: WavFacts, *, first_frame: int = 0) -> Iterat
 
     Raises `BlobAltered` when the file holds less than its facts say.
     """
-    to_pcm16 = _TO_PCM16[facts.codec]
     at = facts.data_start + first_frame * facts.frame_bytes
     for block in read_bytes(path, at, facts.data_start + facts.data_bytes, BLOCK_FRAMES * facts.frame_bytes):
-        yield to_pcm16(block)
+        yield to_pcm16(facts.codec, block)
+
+
+def to_pcm16(codec: Codec, block: bytes) -> bytes:
+    """Whole frames of a codec as little-endian 16-bit PCM."""
+    return _TO_PCM16[codec](block)
+
+
+def loudest_channel(samples: memoryview, channels: int) -> int:
+    """The root mean square of 16-bit samples, of whichever channel has more of it."""
+    if channels == 1:
+        return audioop.rms(samples, _WIDTH)
+    return max(audioop.rms(audioop.tomono(samples, _WIDTH, *only), _WIDTH) for only in ((1, 0), (0, 1)))
 
 
 def read_bytes(path: Path, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:

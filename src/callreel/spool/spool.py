@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,10 @@ class Digests:
     size_bytes: int
     sha256: str
     md5: str
+
+
+Rewrite = Callable[[BinaryIO, T, Digests], Iterable[bytes] | None]
+"""From what came, its judgement and its digests: what to keep instead, piece by piece, or None for what came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,8 +142,9 @@ class Spool:
         *,
         announced_bytes: int | None,
         limit_bytes: int,
+        rewrite: Rewrite[T] | None = None,
     ) -> tuple[T, Digests]:
-        """Stream a whole body in and keep it if `judge` returns; see `Draft.keep`.
+        """Stream a whole body in and keep it, or what `rewrite` makes of it, if `judge` returns; see `Draft.keep`.
 
         Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced. Nothing is left of a body
         that was not kept.
@@ -149,7 +154,7 @@ class Spool:
                 await draft.write(chunk)
             if announced_bytes is not None and draft.size_bytes != announced_bytes:
                 raise BodyCutShort()
-            return await draft.keep(judge)
+            return await draft.keep(judge, rewrite)
 
     def path_of(self, sid: str) -> Path:
         """Where a recording's media lies in `ready/`. Raises `InvalidSid` rather than build a strange name."""
@@ -252,7 +257,7 @@ class Draft:
 
     def __init__(self, spool: Spool, sid: RecordingSid, *, limit_bytes: int) -> None:
         self._spool, self._sid, self._limit_bytes = spool, sid, limit_bytes
-        self._path = spool.tmp / f"{parse_sid(sid[:2], sid)}.{secrets.token_hex(4)}"
+        self._path = self._new_path()
         self._file: BinaryIO | None = None
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
@@ -279,24 +284,23 @@ class Draft:
             gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
             await self._spool._in_thread(self._flush, gathered)
 
-    async def keep(self, judge: Callable[[BinaryIO, int], T]) -> tuple[T, Digests]:
+    async def keep(self, judge: Callable[[BinaryIO, int], T], rewrite: Rewrite[T] | None = None) -> tuple[T, Digests]:
         """Make the media durable under its name if `judge(file, size_bytes)` returns; what it raises discards it.
 
-        Returns the judgement and the digests once file and name are both durable. Raises `SpoolFailed` when the
-        disk refuses and `NameTaken` rather than overwrite.
+        What `rewrite` makes of it takes its place, and is judged in its turn. Returns the judgement and the digests
+        of what was kept once file and name are both durable. Raises `SpoolFailed` when the disk refuses and
+        `NameTaken` rather than overwrite.
         """
         gathered, self._gathered = self._gathered, []
         try:
-            judgement = await self._spool._in_thread(self._settle, gathered, judge)
+            judgement = await self._spool._in_thread(self._settle, gathered, judge, rewrite)
         except OSError as why:
             raise SpoolFailed() from why
         reach("C3")
         await self._spool._synced()
         self._kept = True
         reach("C4")
-        return judgement, Digests(
-            size_bytes=self.size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest()
-        )
+        return judgement, self._digests()
 
     async def discard(self) -> None:
         """Forget what was received, also what already has its name."""
@@ -306,7 +310,7 @@ class Draft:
         with self._turn:
             self._append(gathered)
 
-    def _append(self, gathered: list[bytes]) -> None:
+    def _append(self, gathered: Iterable[bytes]) -> None:
         if self._discarded:
             raise SpoolFailed("The recording was discarded while it was being written")
         try:
@@ -319,29 +323,59 @@ class Draft:
         except OSError as why:
             raise SpoolFailed() from why
 
-    def _settle(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T]) -> T:
+    def _settle(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T], rewrite: Rewrite[T] | None) -> T:
         with self._turn:
-            return self._judge_and_name(gathered, judge)
+            self._append(gathered)
+            judgement = self._judge(judge)
+            pieces = rewrite(self._written(), judgement, self._digests()) if rewrite is not None else None
+            if pieces is not None:
+                self._replace_by(pieces)
+                judgement = self._judge(judge)
+            self._name()
+            return judgement
 
-    def _judge_and_name(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T]) -> T:
-        self._append(gathered)
-        assert self._file is not None
+    def _judge(self, judge: Callable[[BinaryIO, int], T]) -> T:
         reach("C1")
-        self._file.seek(0)
-        judgement = judge(self._file, self.size_bytes)
+        file = self._written()
+        file.seek(0)
+        return judge(file, self.size_bytes)
+
+    def _replace_by(self, pieces: Iterable[bytes]) -> None:
+        """Keep these bytes, read from what came while they are written to a file of their own; then drop what came."""
+        came, came_path = self._written(), self._path
+        self._path, self._file, self.size_bytes = self._new_path(), None, 0
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        try:
+            self._append(pieces)
+            self.size_bytes = self._written().tell()
+        finally:
+            came.close()
+            remove(came_path)
+
+    def _written(self) -> BinaryIO:
+        assert self._file is not None
+        return self._file
+
+    def _new_path(self) -> Path:
+        return self._spool.tmp / f"{parse_sid(self._sid[:2], self._sid)}.{secrets.token_hex(4)}"
+
+    def _digests(self) -> Digests:
+        return Digests(size_bytes=self.size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())
+
+    def _name(self) -> None:
+        file = self._written()
         try:
             # If this fails the kernel may have dropped the pages, and a second fsync would "succeed":
             # never try it again. The client still has the data.
-            os.fsync(self._file.fileno())
+            os.fsync(file.fileno())
         finally:
-            self._file.close()
+            file.close()
         reach("C2")
         try:
             rename_without_replacing(self._path, self._spool.path_of(self._sid))
         except FileExistsError as why:
             raise NameTaken(f"The spool already holds {self._sid}") from why
         self._named = True
-        return judgement
 
     def _remove(self) -> None:
         with self._turn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -14,6 +14,8 @@ from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.media.excerpt import excerpt
+from callreel.media.silence import Span, find_sound
 from callreel.media.wav import WavFacts, inspect_wav
 from callreel.model.delivery_failure import TOO_SHORT
 from callreel.model.intake import Intake
@@ -21,7 +23,7 @@ from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
-from callreel.spool.spool import NOTHING, Spool
+from callreel.spool.spool import NOTHING, Digests, Spool
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
 
@@ -42,7 +44,7 @@ async def ingest(
 
     1. make sure there is room and a database, before the body is read
     2. stream the body to the spool, hashing it
-    3. check that it is audio, make file and name durable
+    3. check that it is audio, cut silence off where that is asked for, make file and name durable
     4. write row, call, job and first event in one transaction
 
     Returns the recording, or the one an earlier request with the same key made. Raises `SpoolFull`,
@@ -51,18 +53,22 @@ async def ingest(
     """
     if announced_bytes is not None and announced_bytes > limit_bytes:
         raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
-    spool.check_room(announced_bytes or 0)
+    trimming = _Trimming() if intake.trim_silence else None
+    spool.check_room((announced_bytes or 0) * (2 if trimming else 1))  # what came and what is kept, for a moment
     settings_id, settings = await ledger.settings.current(intake.account_sid, intake.kind)
     sid = RecordingSid(mint_sid("RE"))
     try:
         facts, digests = await spool.receive(
-            sid, body, _audible, announced_bytes=announced_bytes, limit_bytes=limit_bytes
+            sid, body, _audible, announced_bytes=announced_bytes, limit_bytes=limit_bytes, rewrite=trimming
         )
         state = State.SPOOLED
     except _Silence as silence:
         facts, digests, state = silence.facts, NOTHING, State.ABSENT
+    sent_sha256, lasted_ms = digests.sha256, facts.duration_ms
+    if trimming is not None and state is State.SPOOLED:
+        sent_sha256, lasted_ms = trimming.sent_sha256, trimming.lasted_ms
     now = clock.now()
-    started = intake.start_time or now - timedelta(milliseconds=facts.duration_ms)
+    lasted = timedelta(milliseconds=lasted_ms)
     recording = Recording(
         sid=sid,
         account_sid=intake.account_sid,
@@ -77,7 +83,7 @@ async def ingest(
         channels=facts.channels,
         duration_ms=facts.duration_ms,
         media_type="audio/x-wav",
-        start_time=started,
+        start_time=intake.start_time or now - lasted,
         date_created=now,
         date_updated=now,
         media_size_bytes=digests.size_bytes,
@@ -89,7 +95,7 @@ async def ingest(
         error_code=TOO_SHORT if state is State.ABSENT else None,
     )
     try:
-        born = await ledger.bear(_birth(recording, intake, now, keyring=keyring, index=index))
+        born = await ledger.bear(_birth(recording, intake, lasted, sent_sha256, keyring=keyring, index=index))
     except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
         await spool.release(sid)
         raise
@@ -118,11 +124,31 @@ def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:
     return facts
 
 
-def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyring, index: BlindIndex) -> Birth:
+class _Trimming:
+    """Cuts silence off both ends, and remembers what came: a call lasted as long, and a key is bound to it."""
+
+    sent_sha256 = ""
+    lasted_ms = 0
+
+    def __call__(self, file: BinaryIO, facts: WavFacts, came: Digests) -> Iterator[bytes] | None:
+        self.sent_sha256, self.lasted_ms = came.sha256, facts.duration_ms
+        span = find_sound(file, facts)
+        return None if span == Span(0, facts.frames) else excerpt(file, facts, span)
+
+
+def _birth(
+    recording: Recording,
+    intake: Intake,
+    lasted: timedelta,
+    sent_sha256: str,
+    *,
+    keyring: Keyring,
+    index: BlindIndex,
+) -> Birth:
+    now = recording.date_created
     seen: dict[str, Any] = {"account_sid": intake.account_sid, "date_created": now, "date_updated": now}
     call = conference = None
     if intake.call_sid:
-        length = timedelta(milliseconds=recording.duration_ms)
         call = seen | {
             "sid": intake.call_sid,
             **_parties(intake, keyring, index),
@@ -130,8 +156,8 @@ def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyr
             "campaign": intake.campaign,
             "status": "completed",
             "start_time": recording.start_time,
-            "end_time": recording.start_time + length,
-            "duration_ms": recording.duration_ms,
+            "end_time": recording.start_time + lasted,
+            "duration_ms": lasted // timedelta(milliseconds=1),
         }
     if intake.conference_sid:
         conference = seen | {
@@ -140,7 +166,7 @@ def _birth(recording: Recording, intake: Intake, now: datetime, *, keyring: Keyr
             "name_mark": None,
             "status": "completed",
         }
-    request = f"{intake.parameters_hash}:{recording.media_sha256}"
+    request = f"{intake.parameters_hash}:{sent_sha256}"
     return Birth(
         recording=recording,
         call=call,

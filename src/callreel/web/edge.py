@@ -59,6 +59,8 @@ class Edge:
         try:
             if scope["method"] == "OPTIONS":
                 await exchange.answer(204, b"", [])
+            elif "\x00" in scope["path"]:
+                raise NotFound()  # nothing has such a name, and the database would not even take the question
             else:
                 await self._app(inner, exchange.receive, exchange.send)
         except ClientDisconnect:

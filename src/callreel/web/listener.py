@@ -66,6 +66,7 @@ def make_web(parts: Parts) -> ASGIApp:
     limits, metrics = SignInLimits(parts.clock), RequestMetrics()
     apps: dict[Surface, ASGIApp] = {surface: _SurfaceApp(surface, parts, limits) for surface in TITLES}
     listener = _ListenerApp(routes=health.ROUTES)
+    listener.router.redirect_slashes = False
     listener.state.parts, listener.state.metrics = parts, metrics
     apps[Surface.LISTENER] = listener
     concurrency = Concurrency(parts.chosen.account_concurrency)

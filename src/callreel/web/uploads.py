@@ -82,8 +82,6 @@ def _check_type(request: Request) -> None:
 
 
 def _intake(account: Account, query: Parameters, key: str | None, guard: Guard) -> Intake:
-    if query.choice("Trim", TRIMS) == "trim-silence":
-        raise InvalidParameter("Trim=trim-silence is not offered; recordings are kept as they were sent")
     source = query.choice("Source", SOURCES) or DEFAULT_SOURCE
     callback, problem = (None, None) if source == SILENT_SOURCE else _callback(query, guard)
     pairs = json.dumps([account.sid, query.pairs()]).encode()
@@ -98,6 +96,7 @@ def _intake(account: Account, query: Parameters, key: str | None, guard: Guard) 
         source=source,
         track=query.choice("Track", TRACKS),
         campaign=short_text(query, "Campaign"),
+        trim_silence=query.choice("Trim", TRIMS) == "trim-silence",
         callback=callback,
         callback_problem=problem,
         idempotency_key=key,
