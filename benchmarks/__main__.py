@@ -19,13 +19,15 @@ from benchmarks.figures import Figure, figure_of, memory_figure, rate_ratio, wal
 from benchmarks.ingest import ingest_against_floor
 from benchmarks.installation import Installation, open_installation, settings_of
 from benchmarks.memory import peaks_of_memory
+from benchmarks.mp3 import mp3_of
+from benchmarks.pages import pages_against_psql
 from benchmarks.recordings import make_files
 from benchmarks.report import page_of, save, write_page
 from benchmarks.servers import S3Server, open_server, pick_server
 from callreel.app import Database
 
 KB, MB = 1_000, 1_000_000
-FIGURES = ("delivery-1mb", "delivery-100kb", "ingest", "memory")
+FIGURES = ("delivery-1mb", "delivery-100kb", "ingest", "memory", "pages", "mp3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +39,12 @@ class Size:
     uploads: int  # of 100 KB, for ingest
     rounds: int
     whole_bytes: int  # the one very large recording
+    listed: int  # rows of the long list
+    spoken_s: float  # of the sound that becomes MP3
 
 
-FULL = Size(large=1_000, small=2_000, uploads=2_000, rounds=5, whole_bytes=2 << 30)
-QUICK = Size(large=100, small=400, uploads=400, rounds=1, whole_bytes=256 << 20)
+FULL = Size(large=1_000, small=2_000, uploads=2_000, rounds=5, whole_bytes=2 << 30, listed=1_000_000, spoken_s=3600)
+QUICK = Size(large=100, small=400, uploads=400, rounds=1, whole_bytes=256 << 20, listed=100_000, spoken_s=600)
 
 
 async def measure(name: str, server: S3Server, size: Size, root: Path) -> Figure:
@@ -95,7 +99,22 @@ async def _memory(installation: Installation, server: S3Server, size: Size, root
     return memory_figure(await peaks_of_memory(installation, server, loads))
 
 
-_MEASURES = {"delivery-1mb": _large, "delivery-100kb": _small, "ingest": _ingest, "memory": _memory}
+async def _pages(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await pages_against_psql(installation, size.listed)
+
+
+async def _mp3(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await asyncio.to_thread(mp3_of, size.spoken_s, root)
+
+
+_MEASURES = {
+    "pages": _pages,
+    "mp3": _mp3,
+    "delivery-1mb": _large,
+    "delivery-100kb": _small,
+    "ingest": _ingest,
+    "memory": _memory,
+}
 
 
 def run(which: str, size: Size, names: Sequence[str], root: Path) -> tuple[list[Figure], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -84,7 +84,7 @@ class Recordings:
         self, account_sid: AccountSid, wanted: RecordingFilter, *, place: Place | None, size: int
     ) -> Page[Recording]:
         """One page of an account's recordings, newest first."""
-        query = _filtered(account_sid, wanted)
+        query = _filtered(account_sid, _beyond(place, wanted))
         query = at_place(query, recordings.c.date_created, recordings.c.sid, place=place, size=size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
@@ -229,6 +229,21 @@ async def _rows_by_sid(connection: AsyncConnection, sids: Sequence[str]) -> dict
 
 # One parameter for any number of SIDs, so that it is one statement to compile and to plan.
 _BY_SID = select(recordings).where(recordings.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
+
+
+def _beyond(place: Place | None, wanted: RecordingFilter) -> RecordingFilter:
+    """The filter without the bound that a place already implies.
+
+    PostgreSQL enters the index at one bound only. Given two of the same side it may take the farther one and
+    walk through everything between them: 20 times the work for a page at nine tenths of a long list.
+    """
+    if place is None:
+        return wanted
+    if place.backward:
+        implied = wanted.created_from is not None and place.date_created > wanted.created_from
+        return replace(wanted, created_from=None) if implied else wanted
+    implied = wanted.created_before is not None and place.date_created < wanted.created_before
+    return replace(wanted, created_before=None) if implied else wanted
 
 
 def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
