@@ -36,14 +36,14 @@ class Settings(BaseSettings):
     spool_url: str | None = Field(None, description="where recordings wait; default DATA_DIR/spool")
     storage_url: str | None = Field(None, description="service storage; default DATA_DIR/storage")
     master_key: SecretStr | None = Field(None, description="32 bytes, Base64 or hex; default: generated in DATA_DIR")
-    retry_window_seconds: float = Field(7200, gt=0)
-    retry_base_seconds: float = Field(1, gt=0)
-    retry_cap_seconds: float = Field(300, gt=0)
+    retry_window_seconds: float = Field(7200, gt=0, allow_inf_nan=False)
+    retry_base_seconds: float = Field(1, gt=0, allow_inf_nan=False)
+    retry_cap_seconds: float = Field(300, gt=0, allow_inf_nan=False)
     retention_days: int = Field(40, ge=1)
     video_retention_days: int = Field(30, ge=1)
     delivery_concurrency: int = Field(32, ge=1, le=512)
     account_concurrency: int = Field(100, ge=1, description="requests of one account at once; above: 20429")
-    accepted_grace_seconds: float = Field(900, ge=0)
+    accepted_grace_seconds: float = Field(900, ge=0, allow_inf_nan=False)
     allowed_private_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="comma-separated CIDRs that callreel may call although private"
     )
