@@ -18,12 +18,13 @@ from callreel.ledger.tables import moves, recordings, settings_versions, tombsto
 from callreel.ledger.video_tracks import VideoFilter, tracks_of, video_page
 from callreel.model.recording import CallbackWish, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
-from callreel.model.storage_settings import RecordingKind
+from callreel.model.storage_settings import RecordingKind, StorageSettings
 from callreel.model.video_track import VideoTrack
 
 _SOFT_DELETED = (State.DELETING, State.DELETED)
 _COLUMNS = tuple(column.name for column in recordings.columns)
-_CALLBACK = ("callback_url", "callback_method", "callback_events")
+_KINDS = {kind.value: kind for kind in RecordingKind}
+_STATES = {state.value: state for state in State}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,20 +208,21 @@ class Recordings:
         if sids := [row.sid for row in rows if row.kind == RecordingKind.VIDEO]:
             async with self._engine.connect() as connection:
                 tracks = await tracks_of(connection, sids)
-        return [await self._read(row, tracks.get(row.sid)) for row in rows]
+        settings = await self._settings.read_all(row.settings_id for row in rows)
+        return [_read(row, settings[row.settings_id], tracks.get(row.sid)) for row in rows]
 
-    async def _read(self, row: Row[Any], track: VideoTrack | None) -> Recording:
-        """The recording of a row, its fields set at once: a page has 1,000 of them."""
-        facts = dict(zip(_COLUMNS, row, strict=True))
-        facts["settings"] = await self._settings.version(facts["settings_id"])
-        facts["kind"], facts["state"] = RecordingKind(facts["kind"]), State(facts["state"])
-        url, method, events = (facts.pop(name) for name in _CALLBACK)
-        facts["callback"] = CallbackWish(url=url, method=method, events=tuple(events)) if url else None
-        facts["video"], facts["carried"] = track, False
-        del facts["unfinished"]
-        recording = object.__new__(Recording)
-        recording.__dict__.update(facts)
-        return recording
+
+def _read(row: Row[Any], settings: StorageSettings, track: VideoTrack | None) -> Recording:
+    """The recording of a row, its fields set at once: a page has 1,000 of them."""
+    facts = dict(zip(_COLUMNS, row, strict=True))
+    facts["kind"], facts["state"] = _KINDS[facts["kind"]], _STATES[facts["state"]]
+    url, method, events = facts.pop("callback_url"), facts.pop("callback_method"), facts.pop("callback_events")
+    facts["callback"] = CallbackWish(url=url, method=method, events=tuple(events)) if url else None
+    facts["settings"], facts["video"], facts["carried"] = settings, track, False
+    del facts["unfinished"]
+    recording = object.__new__(Recording)
+    recording.__dict__.update(facts)
+    return recording
 
 
 async def _rows_by_sid(connection: AsyncConnection, sids: Sequence[str]) -> dict[str, Row[Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ARRAY, Column, Text, bindparam, func, insert, select, true
@@ -32,6 +32,10 @@ class SettingsBook:
         """The newest version and its number; the defaults, and no number, before the first was saved."""
         number = await self._newest.find((account_sid, kind))
         return number, await self.version(number)
+
+    async def read_all(self, numbers: Iterable[int | None]) -> Mapping[int | None, StorageSettings]:
+        """The settings of these versions, each looked up once."""
+        return {number: await self.version(number) for number in set(numbers)}
 
     async def version(self, number: int | None) -> StorageSettings:
         """The settings of one version; the defaults for none."""

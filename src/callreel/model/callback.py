@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from email.utils import format_datetime
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urldefrag
 
 from callreel.errors import InvalidParameter
@@ -72,9 +71,18 @@ def parse_events(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(e for e in EVENTS if e in asked) or DEFAULT_EVENTS
 
 
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
 def rfc2822(moment: datetime) -> str:
-    """Twilio's 2010 date: RFC 2822, always +0000 (its SDKs ignore any other offset)."""
-    return format_datetime(moment)
+    """Twilio's 2010 date: RFC 2822, always +0000 (its SDKs ignore any other offset).
+
+    Written out, since a page of a list has 150 of them and `email.utils` takes five times as long.
+    """
+    m = moment.astimezone(UTC)
+    day, month = _DAYS[m.weekday()], _MONTHS[m.month - 1]
+    return f"{day}, {m.day:02d} {month} {m.year:04d} {m.hour:02d}:{m.minute:02d}:{m.second:02d} +0000"
 
 
 def parameters_of(recording: Recording, event: str, *, recording_url: str) -> list[tuple[str, str]]:

@@ -43,7 +43,8 @@ from callreel.web.sign_in_limits import SignInLimits
 from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
-    Surface.API: (accounts.router, keys.router, calls.router, conferences.router, voice_recordings.router),
+    # Routes are tried in order: what is asked for most comes first.
+    Surface.API: (voice_recordings.router, calls.router, conferences.router, accounts.router, keys.router),
     Surface.ACCOUNTS: (credentials.router,),
     Surface.VIDEO: (
         recording_settings.video,
