@@ -142,11 +142,18 @@ def _start_disk(root: Path) -> int:
         pid = _spawn(root, ["ceph-osd", "-f", "-i", "0"])
         deadline = time.monotonic() + START_S
         while _is_alive(pid) and time.monotonic() < deadline:
-            if b"1 up" in _run(root, ["ceph", "osd", "stat"]):
+            if _disk_is_up(root):
                 return pid
             time.sleep(0.2)
         stop([pid])
     raise CephFailed(f"the disk did not come up; see {root / 'log'}")
+
+
+def _disk_is_up(root: Path) -> bool:
+    try:
+        return b"1 up" in _run(root, ["ceph", "osd", "stat"])
+    except CephFailed:
+        return False  # the same haste: this client asked before it had the map
 
 
 def stop(pids: Sequence[int]) -> None:
