@@ -28,6 +28,7 @@ KMS_KEY = "rehearsal-key"  # the one key its key service knows
 
 START_S = 120.0  # 12 s on an idle machine of two cores
 STOP_S = 15.0
+DISK_STARTS = 5
 MEMORY_BYTES = 2 << 30  # taken as objects come, not at once
 
 # msgr2 is off because, without authentication, the gateway waits minutes on it. STS is off because with it a
@@ -122,13 +123,37 @@ def start(root: Path, *, memory_bytes: int = MEMORY_BYTES) -> CephRgw:
         disk = str(uuid.uuid4())
         _run(root, ["ceph", "osd", "new", disk, "0"])
         _run(root, ["ceph-osd", "-i", "0", "--mkfs", "--osd-uuid", disk])
-        pids.append(_spawn(root, ["ceph-osd", "-f", "-i", "0"]))
+        pids.append(_start_disk(root))
         pids.append(_spawn(root, ["radosgw", "-f", "-n", "client.rgw"]))
         _wait_for_port(rgw_port, pids[-1], root)
     except BaseException:
         stop(pids)
         raise
     return CephRgw(f"http://127.0.0.1:{rgw_port}", root, tuple(pids))
+
+
+def _start_disk(root: Path) -> int:
+    """Start the disk and wait until the monitor has it. Raises `CephFailed`.
+
+    One time in four it gives up with "wrong fsid", when it asks before the monitor's map has come; the next start
+    is well.
+    """
+    for _ in range(DISK_STARTS):
+        pid = _spawn(root, ["ceph-osd", "-f", "-i", "0"])
+        deadline = time.monotonic() + START_S
+        while _is_alive(pid) and time.monotonic() < deadline:
+            if _disk_is_up(root):
+                return pid
+            time.sleep(0.2)
+        stop([pid])
+    raise CephFailed(f"the disk did not come up; see {root / 'log'}")
+
+
+def _disk_is_up(root: Path) -> bool:
+    try:
+        return b"1 up" in _run(root, ["ceph", "osd", "stat"])
+    except CephFailed:
+        return False  # the same haste: this client asked before it had the map
 
 
 def stop(pids: Sequence[int]) -> None:
@@ -149,12 +174,13 @@ def add_user(root: Path, name: str, *, key_id: str, secret: str) -> None:
     _run(root, [*admin, "--access-key", key_id, "--secret-key", secret])
 
 
-def _run(root: Path, command: list[str]) -> None:
+def _run(root: Path, command: list[str]) -> bytes:
     result = subprocess.run(  # noqa: S603  (our own list of arguments)
         command, cwd=root, env=_environment(root), capture_output=True, timeout=START_S, check=False
     )
     if result.returncode != 0:
         raise CephFailed(f"{' '.join(command)}: {result.stderr.decode(errors='replace')[-500:]}")
+    return result.stdout
 
 
 def _spawn(root: Path, command: list[str]) -> int:
