@@ -27,6 +27,7 @@ from callreel.web import (
     playback,
     recording_media,
     recording_settings,
+    recording_sublists,
     uploads,
     video_compositions,
     video_media,
@@ -43,7 +44,14 @@ from callreel.web.sign_in_limits import SignInLimits
 from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
-    Surface.API: (accounts.router, keys.router, calls.router, conferences.router, voice_recordings.router),
+    Surface.API: (
+        accounts.router,
+        keys.router,
+        calls.router,
+        conferences.router,
+        voice_recordings.router,
+        recording_sublists.router,
+    ),
     Surface.ACCOUNTS: (credentials.router,),
     Surface.VIDEO: (
         recording_settings.video,
