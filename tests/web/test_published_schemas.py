@@ -17,8 +17,11 @@ from tests.web.video_tracks import CAMERA, MICROPHONE, NOTHING, recorded_video
 FOLDER = Path(__file__).parent.parent / "schemas"
 CONFERENCE = "CF" + "2" * 32
 ACCESS = "AKIAIOSFODNN7EXAMPLE:" + "k" * 40
-FILES = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("*.json")}
+FILES = {path.stem: json.loads(path.read_text()) for path in FOLDER.glob("twilio_*.json")}
 ANSWERS = {name: (answer, book) for book in FILES.values() for name, answer in book["answers"].items()}
+
+# Its own description says `null`, and so do the published examples; only `nullable` is missing.
+NULL_TOO = "conference_enum_reason_conference_ended"
 
 formats = FormatChecker()
 
@@ -49,7 +52,10 @@ def judge(operation: str, answer: Answer) -> Any:
     """The body, if Twilio's schema of this operation accepts it."""
     schema, book = ANSWERS[operation]
     assert answer.status == int(operation.rpartition(" ")[2]), answer.body
-    whole = as_json_schema(schema) | {"components": as_json_schema(book["components"])}
+    components = json.loads(json.dumps(book["components"]))
+    if NULL_TOO in components["schemas"]:
+        components["schemas"][NULL_TOO]["nullable"] = True
+    whole = as_json_schema(schema) | {"components": as_json_schema(components)}
     Draft202012Validator(whole, format_checker=formats).validate(answer.json())
     return answer.json()
 
@@ -96,6 +102,16 @@ async def test_credentials(acme: Caller, path: str, form: dict[str, str]) -> Non
     judge(f"GET {base} 200", await acme.get(base))
     judge(f"GET {base}/{{Sid}} 200", await acme.get(f"{base}/{made['sid']}"))
     judge(f"POST {base}/{{Sid}} 200", await acme.post(f"{base}/{made['sid']}", {"FriendlyName": "y"}))
+
+
+async def test_calls_and_conferences(acme: Caller, recorded: Record) -> None:
+    await recorded(query=f"?CallSid={CALL}&From=%2B15550100&To=%2B15550199&Direction=inbound")
+    await recorded(query=f"?CallSid={CALL[:-1]}2&ConferenceSid={CONFERENCE}")  # nobody said who called whom
+    base = "/2010-04-01/Accounts/{AccountSid}"
+    for name, key, sid in (("Calls", "calls", CALL), ("Conferences", "conferences", CONFERENCE)):
+        page = judge(f"GET {base}/{name}.json 200", await acme.get(f"{acme.account_path}/{name}.json"))
+        assert sid in [row["sid"] for row in page[key]]
+        judge(f"GET {base}/{name}/{{Sid}}.json 200", await acme.get(f"{acme.account_path}/{name}/{sid}.json"))
 
 
 async def test_video_recording_settings(acme: Caller) -> None:

@@ -11,6 +11,7 @@ from fastapi import Request, Response
 
 from callreel.ledger.alerts import Alert
 from callreel.ledger.outbox import OwedEvent
+from callreel.ledger.paging import Page
 from callreel.ledger.recordings import MoveLine
 from callreel.model.account import Account, ApiKey
 from callreel.model.callback import rfc2822
@@ -19,7 +20,7 @@ from callreel.model.media_url import media_url_of
 from callreel.model.recording import Recording
 from callreel.model.storage_settings import StorageSettings
 from callreel.model.twilio_status import twilio_status
-from callreel.web.pages import Links, PageWish, envelope_2010
+from callreel.web.pages import Links, PageWish, envelope_2010, links_of
 from callreel.web.twilio_xml import list_to_xml, to_xml
 
 API_VERSION = "2010-04-01"
@@ -53,6 +54,12 @@ def list_answer_2010(
     if wants_json(request):
         return json_answer(envelope | {key: list(rows)})
     return Response(list_to_xml(f"{element}s", element, envelope, rows), media_type=XML)
+
+
+def empty_list_2010(request: Request, element: str, key: str, wish: PageWish) -> Response:
+    """A 2010 list of what there is none of here."""
+    nothing: Page[Any] = Page([], has_next=False, has_previous=False)
+    return list_answer_2010(request, element, key, [], wish, links_of(request.scope["path"], [], wish, nothing))
 
 
 def wants_json(request: Request) -> bool:

@@ -12,7 +12,7 @@ from callreel.model.call import CONFERENCE_STATUSES, Conference
 from callreel.model.callback import rfc2822
 from callreel.model.sid import RecordingSid
 from callreel.steps.read_calls import fetch_conference, list_conferences
-from callreel.web.answers import API_VERSION, answer_2010, list_answer_2010
+from callreel.web.answers import API_VERSION, answer_2010, empty_list_2010, list_answer_2010
 from callreel.web.auth import Acting, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Query
@@ -35,6 +35,7 @@ CONFERENCE = shape(
     reason_conference_ended="text?",
     call_sid_ending_conference="text?",
 )
+PARTICIPANT = shape(account_sid="text", call_sid="text", conference_sid="text", status="text")
 PATH = "/Accounts/{account_sid}/Conferences"
 _DATES = span_parameters("DateCreated") | span_parameters("DateUpdated")
 
@@ -74,6 +75,21 @@ async def fetch_of_conferences(request: Request, sid: str, account: Acting, part
     """Fetch a conference"""
     conference = await fetch_conference(account.sid, path_sid("CF", sid), logs=parts.logs)
     return answer_2010(request, "Conference", conference_json(conference))
+
+
+@on_2010(
+    router,
+    "GET",
+    PATH + "/{sid}/Participants",
+    responses=answers(
+        200, "Always empty: nobody is left in a conference that is over", page_of_2010("participants", PARTICIPANT)
+    ),
+    openapi_extra=asks(**PAGING),
+)
+async def list_participants(request: Request, sid: str, account: Acting, parts: Opened, query: Query) -> Response:
+    """List a conference's participants"""
+    await fetch_conference(account.sid, path_sid("CF", sid), logs=parts.logs)
+    return empty_list_2010(request, "Participant", "participants", PageWish.read(query))
 
 
 @on_2010(router, "POST", PATH + "/{sid}", responses=answers(400, "The conference is over"))

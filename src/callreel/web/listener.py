@@ -27,6 +27,7 @@ from callreel.web import (
     playback,
     recording_media,
     recording_settings,
+    recording_sublists,
     uploads,
     video_compositions,
     video_media,
@@ -44,7 +45,14 @@ from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
     # Routes are tried in order: what is asked for most comes first.
-    Surface.API: (voice_recordings.router, calls.router, conferences.router, accounts.router, keys.router),
+    Surface.API: (
+        voice_recordings.router,
+        calls.router,
+        conferences.router,
+        accounts.router,
+        keys.router,
+        recording_sublists.router,
+    ),
     Surface.ACCOUNTS: (credentials.router,),
     Surface.VIDEO: (
         recording_settings.video,

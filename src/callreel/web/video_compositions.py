@@ -49,7 +49,7 @@ async def list_compositions(caller: SignedIn, parts: Opened, query: Query) -> Re
     router,
     "POST",
     PATH,
-    responses=answers(201, "Never: this installation makes no compositions, and says why", COMPOSITION),
+    responses=answers(409, "This installation makes no compositions, and says why"),
     openapi_extra=takes(
         {"RoomSid": "text", "VideoLayout": "text", "AudioSources": "texts", "Resolution": "text", "Format": "text"},
         required=["RoomSid"],

@@ -90,14 +90,14 @@ async def list_of_account(request: Request, account: Acting, parts: Opened, quer
 )
 async def fetch_of_account(request: Request, sid: str, account: Acting, parts: Opened, query: Query) -> Response:
     """Fetch a recording"""
-    recording = await _fetch(account, sid, parts, with_deleted=query.flag("IncludeSoftDeleted") or False)
+    recording = await fetch_recording(account, sid, parts, with_deleted=query.flag("IncludeSoftDeleted") or False)
     return answer_2010(request, "Recording", recording_json(recording, parts.public_url))
 
 
 @on_2010(router, "DELETE", OF_ACCOUNT + "/{sid}", responses=answers(204, "The media is gone for good"))
 async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Response:
     """Delete a recording"""
-    await _delete(await _fetch(account, sid, parts), parts)
+    await _delete(await fetch_recording(account, sid, parts), parts)
     return Response(status_code=204)
 
 
@@ -176,7 +176,8 @@ async def _list(
     return list_answer_2010(request, "Recording", "recordings", [shown(r) for r in page.rows], wish, links)
 
 
-async def _fetch(account: Account, sid: str, parts: Parts, *, with_deleted: bool = False) -> Recording:
+async def fetch_recording(account: Account, sid: str, parts: Parts, *, with_deleted: bool = False) -> Recording:
+    """The voice recording of a path. Raises `NotFound`, for a deleted one too."""
     recording = await parts.ledger.recordings.fetch(account.sid, RecordingSid(path_sid("RE", sid)))
     if recording.state in _GONE and not with_deleted:
         raise NotFound()
@@ -189,14 +190,14 @@ async def _delete(recording: Recording, parts: Parts) -> None:
 
 
 async def _fetch_of_call(account: Account, call_sid: str, sid: str, parts: Parts) -> Recording:
-    recording = await _fetch(account, sid, parts)
+    recording = await fetch_recording(account, sid, parts)
     if recording.call_sid != path_sid("CA", call_sid):
         raise NotFound()
     return recording
 
 
 async def _fetch_of_conference(account: Account, conference_sid: str, sid: str, parts: Parts) -> Recording:
-    recording = await _fetch(account, sid, parts)
+    recording = await fetch_recording(account, sid, parts)
     if recording.conference_sid != path_sid("CF", conference_sid):
         raise NotFound()
     return recording
