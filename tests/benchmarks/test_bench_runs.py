@@ -11,7 +11,7 @@ from benchmarks.delivery import CONTENDERS
 from benchmarks.figures import Figure
 from benchmarks.report import describe_machine, page_of
 
-TINY = Size(large=10, small=10, uploads=10, rounds=1, whole_bytes=9 << 20)
+TINY = Size(large=10, small=10, uploads=10, rounds=1, whole_bytes=9 << 20, listed=2_000, spoken_s=10)
 
 
 async def _measured(name: str, root: Path) -> Figure:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
 from callreel.bucket.multipart import PARTS_IN_MEMORY
 
-IN_MEMORY_BYTES = 64 << 20  # of a service that is to stay below 200 MB
+IN_MEMORY_BYTES = 32 << 20  # of a service that is to stay below 200 MB
 
 
 class Traffic:

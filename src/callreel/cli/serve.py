@@ -15,6 +15,7 @@ import uvloop
 
 from callreel.app import Database, open_parts
 from callreel.cli.asked import Asked, command
+from callreel.cli.heap import give_large_blocks_back
 from callreel.cli.installation import make_data_dir
 from callreel.cli.listener import Listener, allow_many_files, bind, url_of
 from callreel.cli.logs import Level
@@ -62,6 +63,7 @@ def serve(
     settings = asked.settings(of_an_installation=False)
     bound = bind(host, port) if role != "worker" else None
     allow_many_files()
+    give_large_blocks_back()
     make_data_dir(settings)
     database = Database(settings)
     service = Service(
