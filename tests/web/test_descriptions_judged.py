@@ -116,3 +116,12 @@ async def test_no_request_is_answered_with_a_server_error(
     print(f"{surface}: {len(operations)} operations, {judge.sent} requests, answers {_shown(judge.statuses)}")
     assert judge.faults == [], "\n\n".join(judge.faults[:20])
     assert judge.sent >= len(operations) * pytestconfig.getoption("requests") // 2
+
+
+async def test_the_judge_notices_a_server_error(acme: Caller, no_database: None) -> None:
+    description = (await acme.get("/accounts/openapi.json", auth=None)).json()
+    schema = schemathesis.openapi.from_dict(description)
+    judge = Judge(acme, Surface.ACCOUNTS, {}, 3)
+    await asyncio.to_thread(judge.examine, schema["/v1/Credentials/AWS"]["GET"])
+    judge.session.close()
+    assert judge.faults != []

@@ -168,6 +168,24 @@ async def test_the_neighbours_of_a_page_lead_back_to_it(
     assert seen == whole
 
 
+async def test_a_foreign_token_shows_nothing_that_is_foreign(
+    acme: Caller, stranger: Caller, deliver: Carry, clock: SetClock
+) -> None:
+    for _ in range(2):
+        await one_of_everything(acme, deliver, clock)
+    for path, key in LISTS.items():
+        separator = "&" if "?" in path else "?"
+        page = (await acme.get(f"{address(acme, path).removeprefix(acme.base)}{separator}PageSize=1")).json()
+        following = link(page, "next", acme)
+        if following is None:
+            continue
+        own = (await stranger.get(following.replace(acme.sid, stranger.sid))).json()
+        assert [row_id(row) for row in own[key] if row_id(row) != stranger.sid] == [], path
+        token = following.partition("PageToken=")[2]
+        elsewhere = await acme.get(f"{acme.account_path}/Recordings.json?PageToken={token}")
+        assert elsewhere.status == 200, (path, elsewhere.body)
+
+
 def row_id(row: dict[str, Any]) -> str:
     return str(row.get("sid") or row["recording_sid"])
 
