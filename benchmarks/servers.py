@@ -16,7 +16,6 @@ import boto3
 from botocore.config import Config
 
 from benchmarks.child import environment
-from callreel.rehearsal import ceph_rgw
 
 BUCKET = "bench"
 KEY_ID = "AKBENCHBENCHBENCH0000"
@@ -45,8 +44,12 @@ class S3Server:
 
 
 def pick_server() -> str:
-    """`rgw` where Ceph's packages are installed, else `embedded`."""
-    return "embedded" if ceph_rgw.missing_commands() else "rgw"
+    """`embedded`, which lasts for a full run.
+
+    Ceph 16's memory store miscounts what deletions free: after some thousand objects it reports itself
+    "16 EiB used", hence full, and answers no more. `--server rgw` is for short runs.
+    """
+    return "embedded"
 
 
 @contextmanager
