@@ -23,7 +23,7 @@ from benchmarks.mp3 import mp3_of
 from benchmarks.pages import pages_against_psql
 from benchmarks.recordings import make_files
 from benchmarks.report import page_of, save, write_page
-from benchmarks.servers import S3Server, open_server, pick_server
+from benchmarks.servers import LASTS_A_FULL_RUN, S3Server, open_server
 from callreel.app import Database
 
 KB, MB = 1_000, 1_000_000
@@ -135,7 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=FIGURES, help="this figure; may be given twice")
     options = parser.parse_args()
-    for which in options.server or [pick_server()]:
+    for which in options.server or [LASTS_A_FULL_RUN]:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="callreel-bench-") as root:
             figures, server = run(which, QUICK if options.quick else FULL, options.only or FIGURES, Path(root))
