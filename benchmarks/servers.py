@@ -43,8 +43,8 @@ class S3Server:
         return {"AWS_ACCESS_KEY_ID": self.key_id, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_REGION": "us-east-1"}
 
 
-# Ceph 16's memory store miscounts what deletions free: after some thousand objects it reports itself "16 EiB used", hence
-# full, and answers no more. `--server rgw` is for short runs.
+# Ceph 16's memory store miscounts what deletions free: after some thousand objects it reports itself full
+# ("16 EiB used") and answers no more. `--server rgw` is for short runs.
 LASTS_A_FULL_RUN = "embedded"
 
 
