@@ -165,3 +165,33 @@ async def test_another_accounts_sid_is_404(acme: Caller, stranger: Caller, crede
     assert (await stranger.get(path)).status == (await stranger.post(path, {})).status == 404
     answer = await stranger.post(f"{stranger.own_path}/RecordingSettings/Voice", form(credential))
     assert answer.status == 400, "a foreign credential is no credential of this account"
+
+
+async def test_write_once_is_chosen_and_cleared(acme: Caller, credential: str) -> None:
+    voice = f"{acme.own_path}/RecordingSettings/Voice"
+    lock = {"ObjectLockMode": "COMPLIANCE", "ObjectLockDays": "2555", "ObjectLockLegalHold": "true"}
+    saved = (await acme.post(voice, form(credential, **lock))).json()
+    assert (saved["object_lock_mode"], saved["object_lock_days"]) == ("COMPLIANCE", 2555)
+    assert saved["object_lock_legal_hold"] is True
+    cleared = (await acme.post(voice, {"ObjectLockMode": "", "ObjectLockDays": ""})).json()
+    assert (cleared["object_lock_mode"], cleared["object_lock_days"]) == (None, None)
+    assert cleared["object_lock_legal_hold"] is True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"ObjectLockMode": "FOREVER", "ObjectLockDays": "1"},
+        {"ObjectLockMode": "GOVERNANCE"},
+        {"ObjectLockDays": "30"},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockDays": "0"},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockDays": "36501"},
+        {"ObjectLockMode": "GOVERNANCE", "ObjectLockDays": "ten"},
+        {"ObjectLockLegalHold": "perhaps"},
+    ],
+)
+async def test_a_lock_that_makes_no_sense_is_refused_and_nothing_is_saved(acme: Caller, sent: dict[str, str]) -> None:
+    voice = f"{acme.own_path}/RecordingSettings/Voice"
+    assert (await acme.post(voice, sent)).status == 400
+    told = (await acme.get(voice)).json()
+    assert (told["object_lock_mode"], told["object_lock_days"], told["object_lock_legal_hold"]) == (None, None, False)

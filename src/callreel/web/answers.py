@@ -159,6 +159,9 @@ def voice_settings_json(account_sid: str, settings: StorageSettings, url: str) -
         "external_media": str(settings.external_media),
         "aws_role_arn": settings.aws_role_arn,
         "aws_external_id": settings.aws_external_id,
+        "object_lock_mode": settings.object_lock_mode,
+        "object_lock_days": settings.object_lock_days,
+        "object_lock_legal_hold": settings.object_lock_legal_hold,
     }
 
 

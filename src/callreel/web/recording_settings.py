@@ -34,6 +34,7 @@ _OUR_TEXTS = {
     "KeyTemplate": "key_template",
     "AwsRoleArn": "aws_role_arn",
     "AwsExternalId": "aws_external_id",
+    "ObjectLockMode": "object_lock_mode",
 }
 LONGEST = 2048
 _TWILIO_FIELDS = {
@@ -52,10 +53,16 @@ VOICE_SETTINGS = shape(
     fatal_error_policy="text",
     external_media="text",
     **dict.fromkeys(_OUR_TEXTS.values(), "text?"),
+    object_lock_days="integer?",
+    object_lock_legal_hold="flag",
 )
 _TAKEN: dict[str, str] = dict.fromkeys((*_TEXTS, *_SIDS), "text") | dict.fromkeys(_FLAGS, "flag")
 
-_TAKEN_FOR_VOICE = _TAKEN | dict.fromkeys((*_OUR_TEXTS, "FatalErrorPolicy", "ExternalMedia"), "text")
+_TAKEN_FOR_VOICE = (
+    _TAKEN
+    | dict.fromkeys((*_OUR_TEXTS, "FatalErrorPolicy", "ExternalMedia"), "text")
+    | {"ObjectLockDays": "integer", "ObjectLockLegalHold": "flag"}
+)
 
 
 @on(video, "GET", VIDEO_PATH, responses=answers(200, "The settings; empty before any were saved", VIDEO_SETTINGS))
@@ -152,13 +159,22 @@ def _sent(form: Parameters, kind: RecordingKind) -> dict[str, Any]:
     for name, field in _FLAGS.items():
         if form.sent(name) is not None:
             sent[field] = form.flag(name) or False
-    if kind is RecordingKind.VOICE:
-        if form.sent("FatalErrorPolicy") is not None:
-            policy = form.choice("FatalErrorPolicy", tuple(FatalErrorPolicy))
-            sent["fatal_error_policy"] = FatalErrorPolicy(policy or FatalErrorPolicy.HOLD)
-        if form.sent("ExternalMedia") is not None:
-            media = form.choice("ExternalMedia", tuple(ExternalMedia))
-            sent["external_media"] = ExternalMedia(media or ExternalMedia.REDIRECT)
+    return sent | _ours(form) if kind is RecordingKind.VOICE else sent
+
+
+def _ours(form: Parameters) -> dict[str, Any]:
+    """What only voice settings have, and Twilio does not."""
+    sent: dict[str, Any] = {}
+    if form.sent("FatalErrorPolicy") is not None:
+        policy = form.choice("FatalErrorPolicy", tuple(FatalErrorPolicy))
+        sent["fatal_error_policy"] = FatalErrorPolicy(policy or FatalErrorPolicy.HOLD)
+    if form.sent("ExternalMedia") is not None:
+        media = form.choice("ExternalMedia", tuple(ExternalMedia))
+        sent["external_media"] = ExternalMedia(media or ExternalMedia.REDIRECT)
+    if form.sent("ObjectLockDays") is not None:
+        sent["object_lock_days"] = form.number("ObjectLockDays", least=1)
+    if form.sent("ObjectLockLegalHold") is not None:
+        sent["object_lock_legal_hold"] = form.flag("ObjectLockLegalHold") or False
     return sent
 
 
