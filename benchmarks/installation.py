@@ -78,11 +78,9 @@ class Installation:
                     Intake(account_sid=self.account.sid),
                     announced_bytes=path.stat().st_size,
                     limit_bytes=self.parts.chosen.max_upload_bytes,
-                    spool=self.parts.spool,
-                    ledger=self.parts.ledger,
+                    births=self.parts.births,
                     keyring=self.parts.keyring,
                     index=self.parts.index,
-                    clock=self.parts.clock,
                 )
                 return recording.sid
 

@@ -97,11 +97,9 @@ class Stage:
             Intake(account_sid=self.account_sid, callback=wish, **intake),
             announced_bytes=len(body),
             limit_bytes=p.chosen.max_upload_bytes,
-            spool=p.spool,
-            ledger=p.ledger,
+            births=p.births,
             keyring=p.keyring,
             index=p.index,
-            clock=p.clock,
         )
 
     # --- During ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from random import SystemRandom
 
+from callreel.births import Births
 from callreel.bucket.disk import DiskBucket
 from callreel.bucket.own_identity import OwnIdentity
 from callreel.bucket.roles import Roles
@@ -90,6 +91,7 @@ async def open_parts(
                 rng=SystemRandom(),
                 ledger=ledger,
                 spool=spool,
+                births=Births(spool=spool, ledger=ledger, clock=clock),
                 buckets=Buckets(
                     ledger=ledger,
                     keyring=keyring,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from callreel.births import Births
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
@@ -44,6 +45,7 @@ class Parts:
     rng: Random
     ledger: Ledger
     spool: Spool
+    births: Births
     buckets: Buckets
     keyring: Keyring
     digest: TokenDigest

@@ -38,11 +38,9 @@ async def _recording(parts: Parts, account: Account, state: State) -> Recording:
         Intake(account_sid=account.sid),
         announced_bytes=None,
         limit_bytes=1 << 20,
-        spool=parts.spool,
-        ledger=parts.ledger,
+        births=parts.births,
         keyring=parts.keyring,
         index=parts.index,
-        clock=parts.clock,
     )
     return taken if state is State.SPOOLED else await parts.ledger.move(taken, state, last_error="SlowDown: wait")
 

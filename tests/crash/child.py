@@ -64,10 +64,8 @@ async def _take_in(deed: Deed, parts: Parts) -> None:
         ),
         announced_bytes=len(body),
         limit_bytes=1 << 30,
-        spool=parts.spool,
-        ledger=parts.ledger,
+        births=parts.births,
         keyring=parts.keyring,
         index=parts.index,
-        clock=parts.clock,
     )
     deed.acknowledged.write_text(recording.sid)

@@ -69,11 +69,9 @@ class SealedAccount:
             Intake(account_sid=self.sid, kind=kind),
             announced_bytes=len(media),
             limit_bytes=1 << 30,
-            spool=p.spool,
-            ledger=p.ledger,
+            births=p.births,
             keyring=p.keyring,
             index=p.index,
-            clock=p.clock,
         )
 
     async def carry(self, recording: Recording) -> Recording:

@@ -41,11 +41,9 @@ async def ingest_pieces(
         Intake(account_sid=stage.account_sid),
         announced_bytes=announced,
         limit_bytes=limit,
-        spool=p.spool,
-        ledger=p.ledger,
+        births=p.births,
         keyring=p.keyring,
         index=p.index,
-        clock=p.clock,
     )
 
 

@@ -8,12 +8,9 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
-from callreel.clock import Clock
-from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
-from callreel.failpoints import reach
+from callreel.births import Births, Kept, NothingInIt
 from callreel.ledger.alerts import Alert
-from callreel.ledger.ledger import Ledger
-from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.ledger.moves import Birth
 from callreel.media.excerpt import excerpt
 from callreel.media.silence import Span, find_sound
 from callreel.media.wav import WavFacts, inspect_wav
@@ -23,7 +20,7 @@ from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
-from callreel.spool.spool import NOTHING, Digests, Spool
+from callreel.spool.spool import Digests
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
 
@@ -34,11 +31,9 @@ async def ingest(
     *,
     announced_bytes: int | None,
     limit_bytes: int,
-    spool: Spool,
-    ledger: Ledger,
+    births: Births,
     keyring: Keyring,
     index: BlindIndex,
-    clock: Clock,
 ) -> Recording:
     """Receive, check and keep one recording.
 
@@ -51,77 +46,46 @@ async def ingest(
     `BodyTooLarge`, `BodyCutShort`, `NotAudio`, `IdempotencyConflict`, `SpoolFailed` and `DatabaseAway`; after
     any of them nothing was acknowledged.
     """
-    if announced_bytes is not None and announced_bytes > limit_bytes:
-        raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
     trimming = _Trimming() if intake.trim_silence else None
-    spool.check_room((announced_bytes or 0) * (2 if trimming else 1))  # what came and what is kept, for a moment
-    settings_id, settings = await ledger.settings.current(intake.account_sid, intake.kind)
-    sid = RecordingSid(mint_sid("RE"))
-    try:
-        facts, digests = await spool.receive(
-            sid, body, _audible, announced_bytes=announced_bytes, limit_bytes=limit_bytes, rewrite=trimming
-        )
-        state = State.SPOOLED
-    except _Silence as silence:
-        facts, digests, state = silence.facts, NOTHING, State.ABSENT
-    sent_sha256, lasted_ms = digests.sha256, facts.duration_ms
-    if trimming is not None and state is State.SPOOLED:
-        sent_sha256, lasted_ms = trimming.sent_sha256, trimming.lasted_ms
-    now = clock.now()
-    lasted = timedelta(milliseconds=lasted_ms)
-    recording = Recording(
-        sid=sid,
+    kept = await births.receive(
+        RecordingSid(mint_sid("RE")),
+        body,
+        _audible,
         account_sid=intake.account_sid,
         kind=intake.kind,
-        state=state,
-        fence=1,
-        host_id=spool.host_id,
-        call_sid=intake.call_sid,
-        conference_sid=intake.conference_sid,
-        source=intake.source,
-        track=intake.track,
-        channels=facts.channels,
-        duration_ms=facts.duration_ms,
-        media_type="audio/x-wav",
-        start_time=intake.start_time or now - lasted,
-        date_created=now,
-        date_updated=now,
-        media_size_bytes=digests.size_bytes,
-        media_sha256=digests.sha256,
-        media_md5=digests.md5,
-        settings=settings,
-        settings_id=settings_id,
-        callback=intake.callback,
-        error_code=TOO_SHORT if state is State.ABSENT else None,
+        announced_bytes=announced_bytes,
+        limit_bytes=limit_bytes,
+        rewrite=trimming,
     )
-    try:
-        born = await ledger.bear(_birth(recording, intake, lasted, sent_sha256, keyring=keyring, index=index))
-    except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
-        await spool.release(sid)
-        raise
-    reach("C5")
-    if isinstance(born, AlreadyBorn):
-        await spool.release(sid)
-        first = await ledger.recordings.find(intake.account_sid, RecordingSid(born.recording_sid))
-        if first is None:
-            raise NotFound()
-        return first
-    return born
-
-
-class _Silence(Exception):
-    """A well-formed file without a single sample: it is noted as absent, and nothing is kept."""
-
-    def __init__(self, facts: WavFacts) -> None:
-        super().__init__()
-        self.facts = facts
+    sent_sha256, lasted_ms = kept.digests.sha256, kept.facts.duration_ms
+    if trimming is not None and kept.state is State.SPOOLED:
+        sent_sha256, lasted_ms = trimming.sent_sha256, trimming.lasted_ms
+    lasted = timedelta(milliseconds=lasted_ms)
+    recording = _recording(kept, intake, lasted, now=births.clock.now())
+    return await births.bear(_birth(recording, intake, lasted, sent_sha256, keyring=keyring, index=index))
 
 
 def _audible(file: BinaryIO, size_bytes: int) -> WavFacts:
     facts = inspect_wav(file, size_bytes)
     if facts.frames == 0:
-        raise _Silence(facts)
+        raise NothingInIt(facts)
     return facts
+
+
+def _recording(kept: Kept[WavFacts], intake: Intake, lasted: timedelta, *, now: datetime) -> Recording:
+    return kept.newborn(
+        now=now,
+        call_sid=intake.call_sid,
+        conference_sid=intake.conference_sid,
+        source=intake.source,
+        track=intake.track,
+        channels=kept.facts.channels,
+        duration_ms=kept.facts.duration_ms,
+        media_type="audio/x-wav",
+        start_time=intake.start_time or now - lasted,
+        callback=intake.callback,
+        error_code=TOO_SHORT if kept.state is State.ABSENT else None,
+    )
 
 
 class _Trimming:

@@ -8,14 +8,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import BinaryIO
 
-from callreel.clock import Clock
-from callreel.errors import BodyTooLarge, IdempotencyConflict, InvalidParameter, NotFound
-from callreel.failpoints import reach
+from callreel.births import Births, Kept, NothingInIt
+from callreel.errors import InvalidParameter
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
-from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.ledger.moves import Birth
 from callreel.media.matroska import MatroskaFacts, inspect_matroska
-from callreel.model.recording import CallbackWish, Recording, State
+from callreel.model.recording import CallbackWish, Recording
 from callreel.model.room import Room, RoomStatus, RoomType
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.model.storage_settings import RecordingKind
@@ -23,7 +22,6 @@ from callreel.model.video_callback import EVENTS
 from callreel.model.video_failure import INVALID_CALLBACK_URL
 from callreel.model.video_intake import VideoIntake
 from callreel.model.video_track import MEDIA_TYPES, Container, TrackType, VideoTrack
-from callreel.spool.spool import NOTHING, Spool
 
 SOURCE = "Room"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,9 +33,8 @@ async def ingest_video(
     *,
     announced_bytes: int | None,
     limit_bytes: int,
-    spool: Spool,
+    births: Births,
     ledger: Ledger,
-    clock: Clock,
 ) -> Recording:
     """Receive, check and keep one finished track.
 
@@ -51,68 +48,19 @@ async def ingest_video(
     `InvalidParameter`, `IdempotencyConflict`, `SpoolFailed` and `DatabaseAway`; after any of them nothing was
     acknowledged.
     """
-    if announced_bytes is not None and announced_bytes > limit_bytes:
-        raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
-    spool.check_room(announced_bytes or 0)
-    settings_id, settings = await ledger.settings.current(intake.account_sid, RecordingKind.VIDEO)
-    sid = RecordingSid(mint_sid("RT"))
-    try:
-        facts, digests = await spool.receive(
-            sid, body, partial(_recorded, wanted=intake.type), announced_bytes=announced_bytes, limit_bytes=limit_bytes
-        )
-        state = State.SPOOLED
-    except _Empty as empty:
-        facts, digests, state = empty.facts, NOTHING, State.ABSENT
-    now = clock.now()
-    started = intake.start_time or now - timedelta(milliseconds=facts.duration_ms)
-    room = await _room_of(intake, ledger, started=started, now=now)
-    track = _track_of(intake, facts, room, started)
-    recording = Recording(
-        sid=sid,
+    kept = await births.receive(
+        RecordingSid(mint_sid("RT")),
+        body,
+        partial(_recorded, wanted=intake.type),
         account_sid=intake.account_sid,
         kind=RecordingKind.VIDEO,
-        state=state,
-        fence=1,
-        host_id=spool.host_id,
-        call_sid=None,
-        conference_sid=None,
-        source=SOURCE,
-        track=None,
-        channels=1,
-        duration_ms=facts.duration_ms,
-        media_type=MEDIA_TYPES[track.container],
-        start_time=started,
-        date_created=now,
-        date_updated=now,
-        media_size_bytes=digests.size_bytes,
-        media_sha256=digests.sha256,
-        media_md5=digests.md5,
-        settings=settings,
-        settings_id=settings_id,
-        callback=_wish_of(intake, room),
-        video=track,
+        announced_bytes=announced_bytes,
+        limit_bytes=limit_bytes,
     )
-    try:
-        born = await ledger.bear(_birth(recording, intake, room))
-    except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
-        await spool.release(sid)
-        raise
-    reach("C5")
-    if isinstance(born, AlreadyBorn):
-        await spool.release(sid)
-        first = await ledger.recordings.find(intake.account_sid, RecordingSid(born.recording_sid))
-        if first is None:
-            raise NotFound()
-        return first
-    return born
-
-
-class _Empty(Exception):
-    """A well-formed file without a single frame."""
-
-    def __init__(self, facts: MatroskaFacts) -> None:
-        super().__init__()
-        self.facts = facts
+    now = births.clock.now()
+    started = intake.start_time or now - timedelta(milliseconds=kept.facts.duration_ms)
+    room = await _room_of(intake, ledger, started=started, now=now)
+    return await births.bear(_birth(_recording(kept, intake, room, started=started, now=now), intake, room))
 
 
 def _recorded(file: BinaryIO, size_bytes: int, *, wanted: TrackType | None) -> MatroskaFacts:
@@ -120,8 +68,24 @@ def _recorded(file: BinaryIO, size_bytes: int, *, wanted: TrackType | None) -> M
     if wanted is not None and facts.kind != wanted:
         raise InvalidParameter(f"Type is {wanted} and the body holds {facts.kind}", parameter="Type")
     if not facts.has_media:
-        raise _Empty(facts)
+        raise NothingInIt(facts)
     return facts
+
+
+def _recording(
+    kept: Kept[MatroskaFacts], intake: VideoIntake, room: Room, *, started: datetime, now: datetime
+) -> Recording:
+    track = _track_of(intake, kept.facts, room, started)
+    return kept.newborn(
+        now=now,
+        source=SOURCE,
+        channels=1,
+        duration_ms=kept.facts.duration_ms,
+        media_type=MEDIA_TYPES[track.container],
+        start_time=started,
+        callback=_wish_of(intake, room),
+        video=track,
+    )
 
 
 def _birth(recording: Recording, intake: VideoIntake, room: Room) -> Birth:

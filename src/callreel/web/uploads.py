@@ -45,11 +45,9 @@ async def upload(request: Request) -> Response:
         intake,
         announced_bytes=announced,
         limit_bytes=parts.chosen.max_upload_bytes,
-        spool=parts.spool,
-        ledger=parts.ledger,
+        births=parts.births,
         keyring=parts.keyring,
         index=parts.index,
-        clock=parts.clock,
     )
     return json_answer(recording_json(recording, parts.public_url), 201)
 

@@ -44,9 +44,8 @@ async def upload(request: Request) -> Response:
         _intake(account, read_query(request), idempotency_key(request), parts.guard),
         announced_bytes=announced,
         limit_bytes=parts.chosen.max_upload_bytes,
-        spool=parts.spool,
+        births=parts.births,
         ledger=parts.ledger,
-        clock=parts.clock,
     )
     return json_answer(video_recording_json(recording, parts.public_url), 201)
 

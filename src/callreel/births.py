@@ -1,0 +1,157 @@
+"""How a stream of bytes becomes a recording: durable in the spool first, then its row, or nothing of either.
+
+Below the steps and above the shelves: it joins the spool with the ledger, so that every way in keeps the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, BinaryIO, Generic, TypeVar
+
+from callreel.clock import Clock
+from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
+from callreel.failpoints import reach
+from callreel.ledger.ledger import Ledger
+from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.model.recording import Recording, State
+from callreel.model.sid import AccountSid, RecordingSid
+from callreel.model.storage_settings import RecordingKind, StorageSettings
+from callreel.spool.spool import NOTHING, Digests, Rewrite, Spool
+
+T = TypeVar("T")
+
+
+class NothingInIt(Exception):
+    """A judge raises it for a well-formed file without any media: it is noted as absent, and nothing is kept."""
+
+    def __init__(self, facts: object) -> None:
+        super().__init__()
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept(Generic[T]):
+    """Media that is durable in the spool and not acknowledged yet: `facts` are the judge's, `digests` the spool's.
+
+    `state` is SPOOLED, or ABSENT for a file with nothing in it, of which nothing was kept.
+    """
+
+    sid: RecordingSid
+    account_sid: AccountSid
+    kind: RecordingKind
+    settings_id: int | None
+    settings: StorageSettings
+    facts: T
+    digests: Digests
+    state: State
+    host_id: str
+
+    def newborn(
+        self,
+        *,
+        now: datetime,
+        source: str,
+        channels: int,
+        duration_ms: int,
+        media_type: str,
+        start_time: datetime,
+        **others: Any,
+    ) -> Recording:
+        """The recording this media becomes; `others` are facts of `Recording` that the way in knows besides."""
+        told: dict[str, Any] = {"call_sid": None, "conference_sid": None, "track": None} | others
+        return Recording(
+            sid=self.sid,
+            account_sid=self.account_sid,
+            kind=self.kind,
+            state=self.state,
+            fence=1,
+            host_id=self.host_id,
+            source=source,
+            channels=channels,
+            duration_ms=duration_ms,
+            media_type=media_type,
+            start_time=start_time,
+            date_created=now,
+            date_updated=now,
+            media_size_bytes=self.digests.size_bytes,
+            media_sha256=self.digests.sha256,
+            media_md5=self.digests.md5,
+            settings=self.settings,
+            settings_id=self.settings_id,
+            **told,
+        )
+
+
+class Births:
+    """Takes media in and gives it a row: `receive`, then `bear` what `Kept.newborn` makes of it."""
+
+    def __init__(self, *, spool: Spool, ledger: Ledger, clock: Clock) -> None:
+        self._spool, self._ledger, self.clock = spool, ledger, clock
+
+    async def receive(
+        self,
+        sid: RecordingSid,
+        body: AsyncIterator[bytes],
+        judge: Callable[[BinaryIO, int], T],
+        *,
+        account_sid: AccountSid,
+        kind: RecordingKind,
+        announced_bytes: int | None,
+        limit_bytes: int,
+        rewrite: Rewrite[T] | None = None,
+    ) -> Kept[T]:
+        """Make a stream of bytes durable under this SID, if `judge(file, size_bytes)` returns.
+
+        Before the body is read there must be room and a database. `rewrite` may put other bytes in place of what
+        came; see `Draft.keep`. Nothing is left of a body that was not kept. Raises `SpoolFull`, `BodyTooLarge`,
+        `BodyCutShort`, `SpoolFailed`, `NameTaken`, `DatabaseAway`, and what `judge` raises but `NothingInIt`.
+        """
+        if announced_bytes is not None and announced_bytes > limit_bytes:
+            raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
+        files = 2 if rewrite is not None else 1  # what came and what is kept, for a moment
+        self._spool.check_room((announced_bytes or 0) * files)
+        settings_id, settings = await self._ledger.settings.current(account_sid, kind)
+        facts: Any
+        try:
+            facts, digests = await self._spool.receive(
+                sid, body, judge, announced_bytes=announced_bytes, limit_bytes=limit_bytes, rewrite=rewrite
+            )
+            state = State.SPOOLED
+        except NothingInIt as nothing:
+            facts, digests, state = nothing.facts, NOTHING, State.ABSENT
+        return Kept(
+            sid=sid,
+            account_sid=account_sid,
+            kind=kind,
+            settings_id=settings_id,
+            settings=settings,
+            facts=facts,
+            digests=digests,
+            state=state,
+            host_id=self._spool.host_id,
+        )
+
+    async def bear(self, birth: Birth) -> Recording:
+        """Write the row of media that `receive` kept; once this returns the recording may be acknowledged.
+
+        Returns the recording, or the one an earlier request with the same idempotency key made: then, and after
+        `IdempotencyConflict`, the media is released. After `DatabaseAway` the row may exist, so the media stays;
+        without a row recovery puts it in quarantine. Raises those two, and `NotFound` when the earlier recording
+        is gone.
+        """
+        newborn = birth.recording
+        try:
+            born = await self._ledger.bear(birth)
+        except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
+            await self._spool.release(newborn.sid)
+            raise
+        reach("C5")
+        if not isinstance(born, AlreadyBorn):
+            return born
+        await self._spool.release(newborn.sid)
+        first = await self._ledger.recordings.find(newborn.account_sid, RecordingSid(born.recording_sid))
+        if first is None:
+            raise NotFound()
+        return first
