@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 from callreel.ledger.database import migrate, open_engine
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.ledger.tables import metadata
 from callreel.parts import Parts
+from tests.conftest import psql
 
 
 def _differences(connection: Connection) -> list[object]:
@@ -23,12 +30,13 @@ async def test_the_revisions_lead_to_exactly_the_tables(parts: Parts) -> None:
         assert await connection.run_sync(_differences) == []
 
 
-async def test_a_database_of_the_first_revision_is_brought_up_and_keeps_its_rows(database_url: str) -> None:
-    engine = open_engine(database_url)
+async def test_a_database_of_the_first_revision_is_brought_up_and_keeps_its_rows(postgres: EmbeddedPostgres) -> None:
+    name = f"first_{os.getpid()}"
+    await asyncio.to_thread(psql, postgres, f"CREATE DATABASE {name} TEMPLATE template0")
+    engine = open_engine(postgres.url(name))
     try:
         async with engine.begin() as transaction:
-            await transaction.execute(text("DROP TABLE video_tracks, rooms"))
-            await transaction.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            await transaction.run_sync(_to_the_first_revision)
             await transaction.execute(text("INSERT INTO tombstones VALUES ('REx', 'ACx', now(), 'a row of before')"))
         await migrate(engine)
         async with engine.connect() as connection:
@@ -36,3 +44,11 @@ async def test_a_database_of_the_first_revision_is_brought_up_and_keeps_its_rows
             assert await connection.run_sync(_differences) == []
     finally:
         await engine.dispose()
+        await asyncio.to_thread(psql, postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _to_the_first_revision(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", "callreel:ledger/revisions")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "0001")

@@ -15,6 +15,7 @@ from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
 from callreel.ledger.calls import Calls
 from callreel.ledger.credentials import Credentials
+from callreel.ledger.deletion_settings import DeletionChoices
 from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
@@ -41,6 +42,7 @@ class Ledger:
         self.recordings = Recordings(engine, self.settings)
         self.accounts = Accounts(engine)
         self.credentials = Credentials(engine)
+        self.deletion_settings = DeletionChoices(engine)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)

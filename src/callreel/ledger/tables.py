@@ -100,6 +100,16 @@ settings_versions = Table(
 )
 """Append-only: the newest version holds for new recordings, each recording names the one it was made under."""
 
+deletion_settings = Table(
+    "deletion_settings",
+    metadata,
+    Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
+    Column("delete_source_after_migration", Boolean, nullable=False),
+    Column("delete_objects_with_call_logs", Boolean, nullable=False),
+    _moment("date_updated"),
+)
+"""A row for each account that chose; the others have the defaults."""
+
 calls = Table(
     "calls",
     metadata,

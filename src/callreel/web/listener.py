@@ -20,6 +20,7 @@ from callreel.web import (
     calls,
     conferences,
     credentials,
+    deletion_settings,
     deliveries,
     events,
     health,
@@ -61,7 +62,13 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         video_media.router,
         video_compositions.router,
     ),
-    Surface.CALLREEL: (recording_settings.voice, deliveries.router, playback.router, events.router),
+    Surface.CALLREEL: (
+        recording_settings.voice,
+        deliveries.router,
+        playback.router,
+        events.router,
+        deletion_settings.router,
+    ),
 }
 # Routes that stream, without FastAPI in between, and what the description says of them.
 STREAMING: dict[Surface, tuple[tuple[Route, Mapping[str, Any]], ...]] = {
