@@ -3,12 +3,15 @@
 It is no evidence that callreel works with anybody else's S3; for that there is a real one in the tests.
 
     python -m callreel.rehearsal.embedded_s3 --root DIR --port N --bucket B --key-id K --secret S
+
+With `--faults 0.2 --seed 7` a fifth of all requests meets a fault (`docs/rehearsal.md`).
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import re
 import secrets
 import signal
@@ -22,7 +25,8 @@ from aiohttp import web
 
 from callreel.clock import Clock, SystemClock
 from callreel.rehearsal.s3_cors import answer_headers
-from callreel.rehearsal.s3_faults import Fault, Faults, Moment
+from callreel.rehearsal.s3_faults import KINDS, STALL_S, Faults, Moment, RandomFaults
+from callreel.rehearsal.s3_misbehaviour import misbehave, spoil
 from callreel.rehearsal.s3_operations import OPERATIONS, WRITING, Asked, operation_of
 from callreel.rehearsal.s3_shelf import S3Shelf
 from callreel.rehearsal.s3_signature import SignedRequest, verify
@@ -31,8 +35,6 @@ from callreel.rehearsal.s3_words import S3Refusal
 SEEN = 10_000  # how many operations are remembered for tests to ask about
 
 _SERVED_BY_PATH = re.compile(r"(\d{1,3}(\.\d{1,3}){3}|\[.*\]|localhost)(:\d+)?")
-_ETAG = re.compile(rb"<ETag>[^<]*</ETag>")
-_WRONG_ETAG = '"00000000000000000000000000000000"'
 
 
 class EmbeddedS3:
@@ -61,6 +63,7 @@ class EmbeddedS3:
         """The operations that came, in order, whatever became of them."""
         self.connections_seen: deque[int] = deque(maxlen=SEEN)
         """The client port each of them came from."""
+        self.requests = 0
         self.url = ""
 
     async def __aenter__(self) -> Self:
@@ -111,23 +114,24 @@ class EmbeddedS3:
         query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True))
         operation = operation_of(request.method, key, query)
         self.seen.append(operation or request.method)
+        self.requests += 1
         peer = request.transport.get_extra_info("peername") if request.transport else None
         self.connections_seen.append(peer[1] if peer else 0)
         cors = self._cors_headers(request, bucket)
         fault = self.faults.take(operation)
         try:
+            asked = self._asked(request, bucket, key, query, cors or {})
             if fault is not None and fault.moment is Moment.INSTEAD:
-                answer = await self._misbehave(request, fault)
+                answer = await misbehave(asked, fault, self.faults)
                 if answer is not None:
                     return answer
             if request.method == "OPTIONS":
                 return self._preflight(cors)
-            asked = self._asked(request, bucket, key, query, cors or {})
             response = await self._authorised(asked, operation)
         except S3Refusal as no:
             response = _refused(request, no, request_id)
         if fault is not None and fault.moment is Moment.AFTERWARDS:
-            _spoil(request, response, fault)
+            spoil(request, response, fault)
         if not response.prepared:
             response.headers["x-amz-request-id"] = request_id
             response.headers.update(cors or {})
@@ -173,45 +177,10 @@ class EmbeddedS3:
             raise S3Refusal(403, "AccessForbidden", "CORSResponse: This CORS request is not allowed.")
         return web.Response(headers=cors)
 
-    async def _misbehave(self, request: web.BaseRequest, fault: Fault) -> web.StreamResponse | None:
-        """The answer a fault gives instead of the right one; None when the right one may follow after all."""
-        if fault.kind == "refuse":
-            answer = _refused(request, S3Refusal(fault.status, fault.code), "FAULT")
-            if fault.retry_after_s is not None:
-                answer.headers["Retry-After"] = str(fault.retry_after_s)
-            return answer
-        if fault.kind == "html_403":
-            return web.Response(status=403, text="<html><body>Forbidden<hr></body></html>", content_type="text/html")
-        if fault.kind == "ok_with_error":
-            return web.Response(body=S3Refusal(200, "InternalError").document("FAULT"), content_type="application/xml")
-        if fault.kind == "stall":
-            await self.faults.hold()
-            return None
-        _break_connection(request)
-        return web.Response()
-
 
 def _refused(request: web.BaseRequest, no: S3Refusal, request_id: str) -> web.Response:
     body = b"" if request.method == "HEAD" else no.document(request_id)
     return web.Response(status=no.status, body=body, content_type="application/xml")
-
-
-def _spoil(request: web.BaseRequest, response: web.StreamResponse, fault: Fault) -> None:
-    if fault.kind == "wrong_etag":
-        response.headers["ETag"] = _WRONG_ETAG
-        if isinstance(response, web.Response) and isinstance(response.body, bytes):
-            response.body = _ETAG.sub(f"<ETag>{_WRONG_ETAG}</ETag>".encode(), response.body)
-        return
-    if fault.kind == "truncated_answer" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 200 OK\r\nETag: ")
-        request.transport.close()
-        return
-    _break_connection(request)
-
-
-def _break_connection(request: web.BaseRequest) -> None:
-    if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
 
 
 # --- As a process of its own -----------------------------------------------------------------------------------------
@@ -224,19 +193,45 @@ async def _serve(options: argparse.Namespace) -> None:
     async with EmbeddedS3(options.root, options.port, region=options.region) as s3:
         s3.create_bucket(options.bucket)
         s3.add_user(options.key_id, options.secret)
+        if options.faults:
+            s3.faults.at_random = RandomFaults(
+                options.faults, seed=options.seed, kinds=options.kinds, stall_s=options.stall_seconds
+            )
         print(f"listening on {s3.url}", flush=True)
         await stop.wait()
+        if options.faults:
+            print(json.dumps({"requests": s3.requests, "faults": dict(sorted(s3.faults.met.items()))}), flush=True)
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise ValueError(text)
+    return share
+
+
+def _kinds(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := set(names) - KINDS.keys():
+        raise argparse.ArgumentTypeError(f"no such fault: {', '.join(sorted(unknown))}")
+    return names
 
 
 def main() -> None:
-    """Serve one bucket to one access key until SIGINT or SIGTERM."""
-    parser = argparse.ArgumentParser(prog="python -m callreel.rehearsal.embedded_s3", description=main.__doc__)
+    """Serve one bucket to one access key until SIGINT or SIGTERM, with faults where they are asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m callreel.rehearsal.embedded_s3", description=main.__doc__, epilog=f"Faults: {', '.join(KINDS)}"
+    )
     parser.add_argument("--root", type=Path, required=True, help="directory the buckets lie in")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--bucket", required=True)
     parser.add_argument("--key-id", required=True)
     parser.add_argument("--secret", required=True)
     parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--faults", type=_share, default=0.0, metavar="SHARE", help="how many requests, 0 to 1")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed: the same faults for the same requests")
+    parser.add_argument("--kinds", type=_kinds, default=list(KINDS), metavar="A,B", help="only these; default: all")
+    parser.add_argument("--stall-seconds", type=float, default=STALL_S, metavar="S", help=f"default {STALL_S:.0f}")
     asyncio.run(_serve(parser.parse_args()))
 
 
