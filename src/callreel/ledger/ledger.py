@@ -13,6 +13,7 @@ from callreel.clock import Clock
 from callreel.errors import Outrun
 from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
+from callreel.ledger.audit import Audit, write_deeds
 from callreel.ledger.calls import Calls
 from callreel.ledger.credentials import Credentials
 from callreel.ledger.deletion_settings import DeletionChoices
@@ -24,6 +25,7 @@ from callreel.ledger.recordings import Recordings
 from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State
 
 
@@ -47,6 +49,7 @@ class Ledger:
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)
         self.rooms = Rooms(engine)
+        self.audit = Audit(engine, clock)
         self._writer = writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
         self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -62,14 +65,17 @@ class Ledger:
         check_arrow(None, birth.recording.state)
         return cast("Recording | AlreadyBorn", await self._commits.submit(birth))
 
-    async def move(self, recording: Recording, to: State, *, reason: str | None = None, **facts: Any) -> Recording:
+    async def move(
+        self, recording: Recording, to: State, *, reason: str | None = None, deed: Deed | None = None, **facts: Any
+    ) -> Recording:
         """Move a recording along an arrow, with the facts that become true with it.
 
-        One transaction: state, fence, facts, ledger line, the next job and the event owed. Raises `Outrun` when
-        the row is no longer what `recording` says (nothing was written), and `DatabaseAway`.
+        One transaction: state, fence, facts, ledger line, the next job, the event owed, and the deed for the audit
+        where somebody asked for the move. Raises `Outrun` when the row is no longer what `recording` says (nothing
+        was written), and `DatabaseAway`.
         """
         check_arrow(recording.state, to)
-        return cast(Recording, await self._submit(Move(recording, to, facts, reason)))
+        return cast(Recording, await self._submit(Move(recording, to, facts, reason, deed)))
 
     async def note(self, recording: Recording, **facts: Any) -> Recording:
         """Write facts that change no state, under the same guard. Raises `Outrun` and `DatabaseAway`."""
@@ -117,6 +123,8 @@ class Ledger:
                     reason=reason,
                 )
             )
+            deed = CALLREEL.deed(Action.RECORDING_PURGED, recording.account_sid, recording.sid, reason=reason)
+            await write_deeds(transaction, [deed], now=now)
 
     async def remind(self, jobs: list[JobRow]) -> None:
         """Write jobs that belong to no move. For recovery, which makes up for reminders that were lost."""
@@ -133,4 +141,5 @@ class Ledger:
         await self._commits.drain()
         for commits in self._quiet.values():
             await commits.drain()
+        await self.audit.drain()
         await self.engine.dispose()

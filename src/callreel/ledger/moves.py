@@ -37,6 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from callreel.clock import Clock
 from callreel.errors import IdempotencyConflict, Outrun
 from callreel.ledger.alerts import Alert, write_alerts
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.rooms import room_row
 from callreel.ledger.tables import (
@@ -51,6 +52,7 @@ from callreel.ledger.tables import (
 )
 from callreel.ledger.video_tracks import track_row
 from callreel.model.callback import parameters_of
+from callreel.model.deed import Deed
 from callreel.model.media_url import media_url_of
 from callreel.model.recording import ARROWS, UNFINISHED, Job, Recording, State, next_job, owed_event
 from callreel.model.room import Room
@@ -67,6 +69,7 @@ class Move:
     to: State
     facts: dict[str, Any]
     reason: str | None
+    deed: Deed | None = None
 
     @property
     def name(self) -> str:
@@ -128,6 +131,7 @@ class _Consequences:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
+    deeds: list[Deed] = field(default_factory=list)
 
 
 class MoveWriter:
@@ -157,15 +161,19 @@ class MoveWriter:
                 results[i] = moved = _as_moved(item, now)
                 if isinstance(item, Move):
                     self._entail(moved, after, now)
+                    after.deeds += [item.deed] if item.deed else []
         if after.events:
             await transaction.execute(_EVENT, after.events)
         await write_jobs(transaction, after.jobs, now=now)
+        await write_deeds(transaction, after.deeds, now=now)
         return [results[i] for i in range(len(items))]
 
     def is_quiet(self, item: Move | Note) -> bool:
-        """Whether the item changes its row and nothing else but the ledger: no job to write and no event owed."""
+        """Whether the item changes its row and nothing else but the ledger: no job, no event owed and no deed."""
         if isinstance(item, Note):
             return True
+        if item.deed is not None:
+            return False
         due_at = item.facts.get("next_attempt_at", item.recording.next_attempt_at)
         return owed_event(item.recording, item.to) is None and _job_after(item.recording, item.to, due_at) is None
 

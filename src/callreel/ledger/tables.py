@@ -337,3 +337,35 @@ alerts = Table(
     Index(None, "recording_sid", "id"),
 )
 """What Twilio would show in its Debugger: warnings and errors with Twilio's codes."""
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("sid", Text, nullable=False),
+    Column("account_sid", Text),
+    _moment("date_created"),
+    Column("actor", Text, nullable=False),
+    Column("address", Text),
+    Column("request_id", Text),
+    Column("action", Text, nullable=False),
+    Column("subject", Text),
+    # The JSON text that was hashed, byte for byte: JSONB would word it anew.
+    Column("details", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Index(None, "chain", "date_created", "sid"),
+    Index(None, "chain", "action", "date_created", "sid"),
+    Index(None, "chain", "subject", "date_created", "sid", postgresql_where=text("subject IS NOT NULL")),
+)
+"""Who did what. Append-only, which a trigger of the table holds to; no row of an account ever goes."""
+
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("chain", Text, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+"""Where each chain of the audit ends. Locked while rows are added to it."""

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from callreel.errors import InvalidSid, NotAuthenticated, NotFound
 from callreel.model.account import Account
+from callreel.model.deed import BEARER, Actor
 from callreel.model.sid import AccountSid, parse_sid
 from callreel.parts import Parts
 from callreel.steps.authenticate import Caller, act_for, authenticate
@@ -48,9 +49,11 @@ async def sign_in(request: Request) -> Caller:
     return caller
 
 
-async def account_in_path(request: Request, account_sid: str) -> Account:
+SignedIn = Annotated[Caller, Depends(sign_in)]
+
+
+async def account_in_path(request: Request, caller: SignedIn, account_sid: str) -> Account:
     """The account of the path, if the caller may act for it; `NotFound` if not, whether or not it exists."""
-    caller = await sign_in(request)
     return await acting_for(caller, account_sid, opened(request))
 
 
@@ -68,8 +71,23 @@ def path_sid(prefix: str, text: str) -> str:
         raise NotFound() from why
 
 
+async def actor_of(request: Request, caller: SignedIn) -> Actor:
+    """Who acts, as the audit names them: the key, or the account whose token it was, and where they are."""
+    return Actor(caller.api_key_sid or caller.account.sid, *_whence(request))
+
+
+def bearer_of(request: Request) -> Actor:
+    """Whoever came with a signed URL and no credential, and where they are."""
+    return Actor(BEARER, *_whence(request))
+
+
+def _whence(request: Request) -> tuple[str | None, str | None]:
+    """The address and the request id."""
+    return request.client.host if request.client else None, request.scope.get("callreel.request_id")
+
+
+By = Annotated[Actor, Depends(actor_of)]
 Opened = Annotated[Parts, Depends(opened)]
-SignedIn = Annotated[Caller, Depends(sign_in)]
 Acting = Annotated[Account, Depends(account_in_path)]
 
 

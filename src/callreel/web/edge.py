@@ -56,6 +56,7 @@ class Edge:
         exchange = _Exchange(receive, send, self._clock, turn, has_body=_has_body(scope))
         inner = _inside(scope, surface, prefix)
         inner["callreel.turn"] = turn
+        inner["callreel.request_id"] = exchange.request_id
         try:
             if scope["method"] == "OPTIONS":
                 await exchange.answer(204, b"", [])
