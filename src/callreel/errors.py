@@ -15,6 +15,7 @@ CallreelError
 │  ├─ TooManyRequests          more of one account's requests at once than the limit
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
+│  ├─ NotConfirmed             it would delete, and the count to confirm it was not given
 │  ├─ RoomExists               a room in progress has this name
 │  ├─ RoomNotFound             the room named in a parameter is none of this account
 │  ├─ CompositionsUnavailable  compositions cannot be made, and why
@@ -148,6 +149,10 @@ class IdempotencyConflict(Refused):
 
 class StateConflict(Refused):
     """The resource is not in a state that allows this."""
+
+
+class NotConfirmed(Refused):
+    """This would delete recordings at once; say how many to confirm it."""
 
 
 class RoomExists(Refused):

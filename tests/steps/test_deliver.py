@@ -14,8 +14,11 @@ import pytest
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
 from callreel.errors import Outrun
 from callreel.model.credential import CredentialKind
+from callreel.model.object_lock import LockMode
 from callreel.model.patience import CAP_S, WINDOW_S
 from callreel.model.recording import Recording, State
+from callreel.model.retention_class import RetentionClass
+from callreel.model.sid import RetentionClassSid, mint_sid
 from callreel.model.storage_settings import FatalErrorPolicy
 from callreel.rehearsal import s3_faults as faults
 from callreel.sealing.keyring import Keyring
@@ -527,3 +530,24 @@ async def test_storage_switched_off_and_on_again_holds_for_recordings_made_after
     after = await stage.take_in()
     placed = [(await stage.carry(r)).is_external for r in (after, between, before)]
     assert placed == [True, False, True]
+
+
+async def test_the_lock_of_a_retention_class_is_asked_for_at_delivery(stage: Stage) -> None:
+    now = stage.clock.now()
+    await stage.parts.ledger.retention_classes.keep(
+        RetentionClass(
+            sid=RetentionClassSid(mint_sid("RC")),
+            account_sid=stage.account_sid,
+            friendly_name="voicemails for seven years",
+            position=1,
+            source="Voicemail",
+            lock_mode=LockMode.COMPLIANCE,
+            lock_days=2555,
+            date_created=now,
+            date_updated=now,
+        )
+    )
+    voicemail = await stage.carry_until_settled(await stage.take_in(source="Voicemail"))
+    call = await stage.carry_until_settled(await stage.take_in(a_wav(seed=2)))
+    assert (voicemail.state, call.state) == (State.FATAL, State.RELEASED)  # this bucket has no Object Lock
+    assert "Object Lock" in str(voicemail.last_error)

@@ -128,6 +128,12 @@ class Calls:
             rows = (await connection.execute(query)).mappings().all()
         return make_page([_call(row) for row in rows], place=place, size=size)
 
+    async def campaign_of(self, account_sid: AccountSid, sid: str) -> str | None:
+        """The campaign a call belongs to; None too when there is no such call log any more."""
+        query = select(calls.c.campaign).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        async with self._engine.connect() as connection:
+            return (await connection.execute(query)).scalar_one_or_none()
+
     async def remove(self, account_sid: AccountSid, sid: str) -> None:
         """Delete a call log; its recordings stay. Raises `NotFound`."""
         statement = delete(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)

@@ -22,6 +22,7 @@ from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
 from callreel.ledger.outbox import Outbox
 from callreel.ledger.recordings import Recordings
+from callreel.ledger.retention_classes import RetentionClasses
 from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, tombstones
@@ -50,6 +51,7 @@ class Ledger:
         self.calls = Calls(engine)
         self.rooms = Rooms(engine)
         self.audit = Audit(engine, clock)
+        self.retention_classes = RetentionClasses(engine, clock)
         self._writer = writer = MoveWriter(clock=clock, worker_id=worker_id, public_url=public_url)
         self._commits: GroupCommit[Write] = GroupCommit(engine, writer.write, name_of=lambda item: item.name)
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")

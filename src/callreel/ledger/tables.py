@@ -168,6 +168,25 @@ rooms = Table(
     ),
 )
 
+retention_classes = Table(
+    "retention_classes",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("kind", Text),
+    Column("source", Text),
+    Column("campaign", Text),
+    Column("keep_days", Integer),
+    Column("lock_mode", Text),
+    Column("lock_days", Integer),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "date_created", "sid"),
+)
+"""Which recordings an account keeps how long; read when a recording is put and when the clockwork looks."""
+
 recordings = Table(
     "recordings",
     metadata,

@@ -14,6 +14,7 @@ CallSid = NewType("CallSid", str)
 ConferenceSid = NewType("ConferenceSid", str)
 CredentialSid = NewType("CredentialSid", str)
 RecordingSid = NewType("RecordingSid", str)
+RetentionClassSid = NewType("RetentionClassSid", str)
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 

@@ -32,7 +32,8 @@ from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
 from callreel.model.object_lock import lock_of
 from callreel.model.patience import CONFIRM_S, Park, Patience
 from callreel.model.recording import Recording, State
-from callreel.model.storage_settings import RecordingKind
+from callreel.model.retention_class import with_lock_of
+from callreel.model.storage_settings import RecordingKind, StorageSettings
 from callreel.model.video_failure import UPLOAD_TROUBLE
 from callreel.spool.spool import Spool, SpooledBlob
 
@@ -105,7 +106,7 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
 async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evidence]:
     blob = _blob_of(recording, parts.spool)
     bucket = await parts.buckets.of(recording)
-    settings = recording.settings
+    settings = await _settings_with_lock(recording, parts.ledger)
     options = PutOptions(
         content_type="application/octet-stream" if recording.encryption_details else recording.media_type,
         sse_algorithm=settings.sse_algorithm,
@@ -123,6 +124,17 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
     reach("C11")
     asked, kms_key = (settings.sse_algorithm, settings.sse_kms_key_id) if recording.is_external else (None, None)
     return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked, kms_key_asked=kms_key)
+
+
+async def _settings_with_lock(recording: Recording, ledger: Ledger) -> StorageSettings:
+    """The recording's settings, with the lock of its retention class if it has one."""
+    classes = await ledger.retention_classes.of_account_lately(recording.account_sid)
+    if not classes:
+        return recording.settings
+    campaign = None
+    if recording.call_sid is not None and any(each.campaign for each in classes):
+        campaign = await ledger.calls.campaign_of(recording.account_sid, recording.call_sid)
+    return with_lock_of(recording.settings, classes, kind=recording.kind, source=recording.source, campaign=campaign)
 
 
 async def _send_in_parts(

@@ -29,6 +29,7 @@ from callreel.web import (
     recording_media,
     recording_settings,
     recording_sublists,
+    retention_classes,
     uploads,
     video_compositions,
     video_media,
@@ -68,6 +69,7 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         playback.router,
         events.router,
         deletion_settings.router,
+        retention_classes.router,
     ),
 }
 # Routes that stream, without FastAPI in between, and what the description says of them.

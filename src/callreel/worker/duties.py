@@ -11,6 +11,7 @@ from callreel.errors import CallreelError
 from callreel.ledger.jobs import live_subjects, release_jobs, route_of
 from callreel.ledger.settings import TAKE_UP
 from callreel.parts import Parts
+from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.purge import purge
 from callreel.steps.recover import Recovered, recover
@@ -30,10 +31,11 @@ async def recover_at_start(parts: Parts) -> Recovered:
 
 
 async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
-    """Recover, reconcile and purge every ten minutes until told to stop."""
+    """Recover, reconcile, expire and purge every ten minutes until told to stop."""
 
     async def watch() -> None:
         await _recover(parts, is_start=False)
+        await expire(ledger=parts.ledger, clock=parts.clock)
         await purge(ledger=parts.ledger, clock=parts.clock)
 
     await _every_so_often(watch, stopping)
