@@ -44,11 +44,20 @@ CallreelError
 │  ├─ DatabaseAway             the ledger cannot be written
 │  ├─ CallbackFailed           the receiver did not take the event
 │  ├─ RenditionUnavailable     the disk of the rendition cache refused
+│  ├─ SourceUnreachable        the source did not answer, or not in Twilio's words
+│  │  └─ SourceRedirects       it sends callreel to another host, where callreel does not go
+│  ├─ SourceStumbled           the source answered that it cannot now
+│  ├─ SourceRateLimited        429: the source asks for a slower pace; uses up no try
+│  ├─ MediaNotReady            the source still works on the recording
+│  ├─ MediaMismatch            what came is not the media that was announced
 │  └─ AddressBlocked           a name resolved to an address callreel must not call
 ├─ Final                       the outside said no and meant it: FATAL, policy, event
 │  ├─ BucketRefused            S3 refused in its own words
 │  ├─ CredentialMissing        the key to the bucket is gone
 │  ├─ PublicKeyMissing         no key to encrypt with
+│  ├─ SourceUnauthorized       the source does not accept the credential, or not for this
+│  ├─ SourceRefused            the source refused in its own words
+│  ├─ MediaGone                the source has no media of this recording and will have none
 │  └─ EncryptionFailed         the key is there and does not work
 ├─ Outrun                      another worker was faster: stop quietly
 ├─ PromiseBroken               what we hold is not what we said: stop, keep everything, wake someone
@@ -316,6 +325,46 @@ class RenditionUnavailable(NotNow):
     level = logging.ERROR
 
 
+class SourceUnreachable(NotNow):
+    """The source did not answer, or not in Twilio's words."""
+
+
+class SourceRedirects(SourceUnreachable):
+    """The source sends callreel to another host. Nothing is fetched from there; check the source's base URL."""
+
+
+class SourceStumbled(NotNow):
+    """The source answered that it cannot do this now."""
+
+    def __init__(self, message: str | None = None, *, status: int = 0, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.retry_after_s = status, retry_after_s
+
+
+class SourceRateLimited(NotNow):
+    """The source asks for a slower pace."""
+
+    level = logging.INFO
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class MediaNotReady(NotNow):
+    """The source still works on this recording; its media will be there later."""
+
+    level = logging.INFO
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class MediaMismatch(NotNow):
+    """What the source sent is not the media it announced."""
+
+
 class AddressBlocked(NotNow):
     """The name resolved to an address that callreel must not call."""
 
@@ -343,6 +392,22 @@ class CredentialMissing(Final):
 
 class PublicKeyMissing(Final):
     """The public key named in the settings no longer exists."""
+
+
+class SourceUnauthorized(Final):
+    """The source does not accept the credential. Check it: callreel sources check"""
+
+
+class SourceRefused(Final):
+    """The source refused, and would refuse it again."""
+
+    def __init__(self, message: str | None = None, *, status: int = 0, code: int | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+class MediaGone(Final):
+    """The source has no media of this recording, and will have none."""
 
 
 class EncryptionFailed(Final):

@@ -32,6 +32,22 @@ def details_for_rest(details: Mapping[str, str] | None) -> dict[str, str] | None
     return dict(details) | {theirs: details[ours] for ours, theirs in _RESPELLED.items() if ours in details}
 
 
+def details_from_source(details: Mapping[str, object] | None) -> dict[str, str] | None:
+    """A voice recording's details as Twilio gives them, in any of its three spellings, as a row keeps them.
+
+    None when there are none. What has other names is left out, so that nothing foreign is stored.
+    """
+    if not details:
+        return None
+    given = {name: str(value) for name, value in details.items() if isinstance(value, str)}
+    kept = {"type": given.get("type", VOICE)}
+    for ours, theirs in _RESPELLED.items():
+        value = given.get(ours) or given.get(theirs)
+        if value:
+            kept[ours] = value
+    return kept
+
+
 def details_for_callback(details: Mapping[str, str] | None) -> str | None:
     """`EncryptionDetails` of a callback: a JSON string in the spelling of Twilio's table."""
     if details is None or is_envelope(details):

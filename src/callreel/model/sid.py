@@ -15,6 +15,7 @@ ConferenceSid = NewType("ConferenceSid", str)
 CredentialSid = NewType("CredentialSid", str)
 RecordingSid = NewType("RecordingSid", str)
 RetentionClassSid = NewType("RetentionClassSid", str)
+SourceSid = NewType("SourceSid", str)
 
 _SHAPE = re.compile(r"[A-Z]{2}[0-9a-f]{32}", re.ASCII)
 
