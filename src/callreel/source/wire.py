@@ -17,7 +17,6 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 from yarl import URL
 
-import callreel
 from callreel.clock import Clock
 from callreel.errors import (
     AddressBlocked,
@@ -66,7 +65,7 @@ class Wire:
             "Authorization": aiohttp.encode_basic_auth(credential.username, credential.password),
             "Accept": "*/*",
             "Accept-Encoding": "identity",
-            "User-Agent": f"callreel/{callreel.__version__}",
+            "User-Agent": "callreel",
         }
 
     async def ask(self, method: str, path: str) -> Reply:
