@@ -8,7 +8,7 @@ DEV := .venv/dev-stamp
 SET_UP := tools/set_up.py pyproject.toml requirements-uv.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench lock clean
+.PHONY: help setup demo test serve check bench chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,10 @@ check: $(DEV) ## format, lint, types, import contract, docs
 
 bench: $(DEV) ## measure against peers on this machine
 	$(BIN)/python -m benchmarks
+
+chaos: $(DEV) ## kill it, lie to it, break its disk; RECORDINGS=10000 SEED=7
+	@$(BIN)/python -m tests.chaos $(addprefix --recordings ,$(RECORDINGS)) $(addprefix --seed ,$(SEED)) \
+		$(addprefix --only ,$(ONLY))
 
 lock: $(DEV) ## renew the lock files within pyproject.toml's bounds
 	$(BIN)/python tools/lock.py

@@ -1,0 +1,76 @@
+"""`make chaos`: the judges of durability at their full size, one table, exit 0 or the seed and exit 1.
+
+python -m tests.chaos --recordings 10000 --seed 7 --only storm
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from tests.chaos.storm import Weather, storm
+from tests.chaos.table import Row, show
+
+Judge = Callable[[argparse.Namespace], Awaitable[Row]]
+
+
+async def _storm(options: argparse.Namespace) -> Row:
+    out = await storm(Weather(recordings=options.recordings, seed=options.seed))
+    kills = ", ".join(f"{name} {count}" for name, count in sorted(out.kills.items()))
+    return Row(
+        f"{out.acknowledged:,} recordings under SIGKILL every 2–5 s and 20 % S3 faults",
+        "0 lost, 0 keys with two contents, 0 events missing",
+        f"{len(out.lost)} lost, {len(out.twice)} twice, {len(out.untold)} events missing, {len(out.broken)} others; "
+        f"{out.delivered:,} delivered and read back, {out.deleted} deleted; killed: {kills}; "
+        f"{out.faults.total():,} faults in {out.s3_requests:,} S3 requests; {out.sent:,} sent; "
+        f"{out.restarted} restarted; {out.took_s:.0f} s",
+        out.violations,
+    )
+
+
+JUDGES: dict[str, Judge] = {"storm": _storm}
+
+
+async def _all(options: argparse.Namespace) -> list[Row]:
+    running = asyncio.current_task()
+    assert running is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
+    rows = []
+    for name in options.only:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        rows.append(await JUDGES[name](options))
+    return rows
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    if unknown := set(names) - JUDGES.keys():
+        raise argparse.ArgumentTypeError(f"no such judge: {', '.join(sorted(unknown))}")
+    return names
+
+
+def main() -> None:
+    """Run the judges and end with 1 when one of them found something."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
+    parser.add_argument("--recordings", type=int, default=2000, help="of the storm; default 2000")
+    parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
+    parser.add_argument(
+        "--only", type=_names, default=list(JUDGES), metavar="A,B", help=f"of {', '.join(JUDGES)}; default: all"
+    )
+    options = parser.parse_args()
+    options.seed = secrets.randbelow(10**6) if options.seed is None else options.seed
+    print(f"seed {options.seed}", file=sys.stderr, flush=True)
+    try:
+        rows = asyncio.run(_all(options))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit(130)
+    show(rows, seed=options.seed)
+    sys.exit(any(row.violations for row in rows))
+
+
+if __name__ == "__main__":
+    main()
