@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import Field
-from benchmarks.delivery import CONTENDERS, race
+from benchmarks.delivery import SEALING, race
 from benchmarks.figures import Figure, figure_of, memory_figure, rate_ratio, wall_ratio
 from benchmarks.ingest import ingest_against_floor
 from benchmarks.installation import Installation, open_installation, settings_of
@@ -27,7 +27,7 @@ from benchmarks.servers import LASTS_A_FULL_RUN, S3Server, open_server
 from callreel.app import Database
 
 KB, MB = 1_000, 1_000_000
-FIGURES = ("delivery-1mb", "delivery-100kb", "ingest", "memory", "pages", "mp3")
+FIGURES = ("delivery-1mb", "delivery-100kb", "sealing-1mb", "ingest", "memory", "pages", "mp3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ async def _delivery(
 ) -> Figure:
     files = make_files(root, count=count, size_bytes=size_bytes)
     field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
-    taken = await race(field, files, rounds=rounds, names=list(CONTENDERS))
+    taken = await race(field, files, rounds=rounds)
     ratios = [
         wall_ratio(taken, "callreel", "s5cmd", at_most=1.0),
         wall_ratio(taken, "callreel", "s5cmd, same concurrency", at_most=1.0),
@@ -81,6 +81,15 @@ async def _delivery(
     ]
     name = f"{count:,} recordings of {size_bytes:,} bytes, from accepted to released"
     return figure_of(name, taken, count=count, ratios=ratios)
+
+
+async def _sealing(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    files = make_files(root, count=size.large, size_bytes=MB)
+    field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
+    taken = await race(field, files, SEALING, rounds=size.rounds)
+    ratio = rate_ratio(taken, "callreel, encrypting", "callreel", at_least=0.9)
+    name = f"{size.large:,} recordings of {MB:,} bytes, encrypted for the customer's key or not"
+    return figure_of(name, taken, count=size.large, ratios=[ratio])
 
 
 async def _ingest(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
@@ -112,6 +121,7 @@ _MEASURES = {
     "mp3": _mp3,
     "delivery-1mb": _large,
     "delivery-100kb": _small,
+    "sealing-1mb": _sealing,
     "ingest": _ingest,
     "memory": _memory,
 }

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from benchmarks.child import RUN_LIMIT_S, Measured, environment, start
 from benchmarks.installation import Installation
 from benchmarks.recordings import Files
 from benchmarks.servers import S3Server
+from callreel.sealing.twilio_format import TAG_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Delivery:
 
     measured: Measured
     keys: list[str]
+    added_bytes: int = 0  # what each object has more than its file: the tag of an encrypted one
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,17 @@ Contender = Callable[[Field, Files, str], Awaitable[Delivery]]
 
 async def callreel(field: Field, files: Files, prefix: str) -> Delivery:
     """From accepted to released: the worker is started on recordings whose files, rows and jobs are durable."""
+    return await _callreel(field, files, prefix, encrypting=False)
+
+
+async def callreel_encrypting(field: Field, files: Files, prefix: str) -> Delivery:
+    """The same with every recording encrypted for the customer's key before it is sent."""
+    return replace(await _callreel(field, files, prefix, encrypting=True), added_bytes=TAG_BYTES)
+
+
+async def _callreel(field: Field, files: Files, prefix: str, *, encrypting: bool) -> Delivery:
     installation = field.installation
-    await installation.deliver_to(field.server, prefix)
+    await installation.deliver_to(field.server, prefix, encrypting=encrypting)
     sids = await installation.accept(files.paths)
     async with start("worker_process", installation.job) as worker:
         began = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from benchmarks.child import Measured
@@ -16,6 +16,7 @@ from benchmarks.contenders import (
     boto3_put_object,
     boto3_upload_file,
     callreel,
+    callreel_encrypting,
     s5cmd,
     s5cmd_as_many,
 )
@@ -34,23 +35,27 @@ CONTENDERS: Mapping[str, Contender] = {
     "boto3 upload_file": boto3_upload_file,
     "boto3 put_object": boto3_put_object,
 }
+SEALING: Mapping[str, Contender] = {"callreel": callreel, "callreel, encrypting": callreel_encrypting}
 AT_ONCE = 32
 
 _run_numbers = itertools.count()
 
 
-async def race(field: Field, files: Files, *, rounds: int, names: Sequence[str]) -> dict[str, list[Measured]]:
+async def race(
+    field: Field, files: Files, contenders: Mapping[str, Contender] = CONTENDERS, *, rounds: int
+) -> dict[str, list[Measured]]:
     """What each contender took in each round. The order turns from round to round, so that none is always first.
 
     After every run each key is asked for and must have the file's size; then it is removed. Raises `RuntimeError`.
     """
+    names = list(contenders)
     taken: dict[str, list[Measured]] = {name: [] for name in names}
     async with _shelf(field) as bucket:
         for turn in range(rounds):
             order = [*names[turn % len(names) :], *names[: turn % len(names)]]
             for name in order:
                 prefix = f"run{next(_run_numbers)}"
-                delivery = await CONTENDERS[name](field, files, prefix)
+                delivery = await contenders[name](field, files, prefix)
                 await _check_and_clear(bucket, delivery, files)
                 taken[name].append(delivery.measured)
     return taken
@@ -72,7 +77,7 @@ async def _check_and_clear(bucket: S3Bucket, delivery: Delivery, files: Files) -
     async def take() -> None:
         for key in left:
             facts = await bucket.head(key)
-            if facts is None or facts.size_bytes != files.size_bytes:
+            if facts is None or facts.size_bytes != files.size_bytes + delivery.added_bytes:
                 raise RuntimeError(f"{key} is not in the bucket as it was sent: {facts}")
             await bucket.delete(key)
 

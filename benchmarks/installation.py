@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
 from benchmarks.servers import S3Server
 from callreel.app import Database, open_parts
 from callreel.model.account import Account
@@ -21,7 +24,7 @@ from callreel.parts import Parts
 from callreel.settings import Settings, load_settings
 from callreel.steps.choose_storage import choose_storage
 from callreel.steps.ingest import ingest
-from callreel.steps.keep_credential import keep_access_key
+from callreel.steps.keep_credential import keep_access_key, keep_public_key
 from callreel.steps.open_account import open_account
 
 PUBLIC_URL = "http://callreel.bench"
@@ -46,14 +49,15 @@ class Installation:
     account: Account
     token: str
     credential: Credential
+    public_key: Credential
 
     @property
     def job(self) -> dict[str, Any]:
         """What a child needs to open the same installation."""
         return {"data_dir": str(self.data_dir), "database_url": self.database_url}
 
-    async def deliver_to(self, server: S3Server, prefix: str) -> None:
-        """From now on recordings go to this prefix."""
+    async def deliver_to(self, server: S3Server, prefix: str, *, encrypting: bool = False) -> None:
+        """From now on recordings go to this prefix, on wish encrypted for the account's public key."""
         await choose_storage(
             self.account.sid,
             RecordingKind.VOICE,
@@ -61,6 +65,8 @@ class Installation:
                 aws_storage_enabled=True,
                 aws_s3_url=server.url_of(prefix),
                 aws_credentials_sid=self.credential.sid,
+                encryption_enabled=encrypting,
+                encryption_key_sid=self.public_key.sid if encrypting else None,
             ),
             ledger=self.parts.ledger,
             private_networks=self.parts.chosen.private_networks,
@@ -124,7 +130,20 @@ async def open_installation(root: Path, server: S3Server, database: Database) ->
             keyring=parts.keyring,
             clock=parts.clock,
         )
-        yield Installation(parts, root, url, account, token, credential)
+        public_key = await keep_public_key(
+            account.sid,
+            _public_pem(),
+            "bench",
+            credentials=parts.ledger.credentials,
+            keyring=parts.keyring,
+            clock=parts.clock,
+        )
+        yield Installation(parts, root, url, account, token, credential, public_key)
+
+
+def _public_pem() -> str:
+    key = rsa.generate_private_key(65537, 2048).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 async def _pieces(path: Path) -> AsyncIterator[bytes]:
