@@ -30,6 +30,8 @@ TEMPLATE = "callreel"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--requests", type=int, default=20, help="made-up requests to each operation (schemathesis)")
+    parser.addoption("--sayings", type=int, default=20, help="encrypted recordings searched for what was said in them")
+    parser.addoption("--flips", type=int, default=25, help="encrypted recordings with one flipped bit, for the CLI")
 
 
 def pytest_make_parametrize_id(val: object) -> str | None:

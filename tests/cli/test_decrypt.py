@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,16 @@ def test_one_changed_bit_leaves_nothing_behind(case: Case, at: int) -> None:
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "tag" in refused.stderr
     assert case.left() == []
+
+
+def test_one_flipped_bit_anywhere_is_refused(case: Case, pytestconfig: pytest.Config) -> None:
+    rng, sealed = random.Random(7), case.sealed.read_bytes()
+    for _ in range(pytestconfig.getoption("flips")):
+        bit, altered = rng.randrange(len(sealed) * 8), bytearray(sealed)
+        altered[bit // 8] ^= 1 << bit % 8
+        case.sealed.write_bytes(altered)
+        refused = case.decrypt()
+        assert (refused.exit_code, refused.stdout, case.left()) == (1, "", []), f"bit {bit}"
 
 
 def test_a_file_that_is_there_is_not_replaced_unless_forced(case: Case) -> None:

@@ -214,16 +214,17 @@ async def test_a_search_for_what_was_said_finds_nothing_anywhere(
     settings: Settings,
     postgres: EmbeddedPostgres,
     tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
-    rng = random.Random(42)
-    markers = [rng.randbytes(64) for _ in range(20)]
+    rng, count = random.Random(42), pytestconfig.getoption("sayings")
+    markers = [rng.randbytes(64) for _ in range(count)]
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid, **await into_the_bucket(owner, s3))
     plain = wav(markers[0] + bytes(640))
     taken = await owner.take_in(plain)
     assert _found([markers[0]], settings.data_dir), "the search finds what is there"
     await owner.carry(taken)
     for number, marker in enumerate(markers[1:]):
-        if number == 10:  # half of them stay in service storage
+        if number == count // 2:  # half of them stay in service storage
             await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid)
         await owner.carry(await owner.take_in(wav(bytes(320) + marker + bytes(320))))
     psql(postgres, "CHECKPOINT")
