@@ -16,6 +16,8 @@ CallreelError
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
 │  ├─ NotConfirmed             it would delete, and the count to confirm it was not given
+│  ├─ MigrationRunning         the source has a migration that is not over
+│  ├─ ReceiptForged            the receipt is not what its key signed
 │  ├─ RoomExists               a room in progress has this name
 │  ├─ RoomNotFound             the room named in a parameter is none of this account
 │  ├─ CompositionsUnavailable  compositions cannot be made, and why
@@ -162,6 +164,12 @@ class StateConflict(Refused):
 
 class NotConfirmed(Refused):
     """This would delete recordings at once; say how many to confirm it."""
+class MigrationRunning(Refused):
+    """A migration of this source is running or paused. Wait for it, resume it or cancel it first."""
+
+
+class ReceiptForged(Refused):
+    """The receipt was altered, or signed with another key."""
 
 
 class RoomExists(Refused):

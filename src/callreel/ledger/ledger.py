@@ -19,6 +19,8 @@ from callreel.ledger.credentials import Credentials
 from callreel.ledger.deletion_settings import DeletionChoices
 from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.jobs import JobRow, write_jobs
+from callreel.ledger.migrations import Migrations
+from callreel.ledger.moved_items import MovedItems
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
 from callreel.ledger.outbox import Outbox
 from callreel.ledger.recordings import Recordings
@@ -46,6 +48,8 @@ class Ledger:
         self.accounts = Accounts(engine)
         self.credentials = Credentials(engine)
         self.deletion_settings = DeletionChoices(engine)
+        self.migrations = Migrations(engine, clock)
+        self.items = MovedItems(engine, clock)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)
@@ -141,6 +145,7 @@ class Ledger:
     async def close(self) -> None:
         """Let pending commits finish, then close the pool."""
         await self._commits.drain()
+        await self.items.drain()
         for commits in self._quiet.values():
             await commits.drain()
         await self.audit.drain()

@@ -240,6 +240,11 @@ recordings = Table(
     Column("version_id", Text),
     _moment("deleted_at", nullable=True),
     _moment("purge_after", nullable=True),
+    # Of a moved recording: where it came from, under which name, and what it had cost there.
+    Column("source_sid", Text),
+    Column("source_recording_sid", Text),
+    Column("price", Text),
+    Column("price_unit", Text),
     Index(None, "account_sid", "date_created", "sid"),
     Index(None, "account_sid", "call_sid", "date_created", "sid", postgresql_where=text("call_sid IS NOT NULL")),
     Index(
@@ -307,6 +312,85 @@ tombstones = Table(
     Column("reason", Text, nullable=False),
 )
 """What remains of a purged recording, so that its SID is never used again."""
+
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("source_sid", Text, nullable=False),
+    Column("host_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _moment("created_after", nullable=True),
+    _moment("created_before", nullable=True),
+    # Where the source's list goes on; written in the transaction that writes the page before it.
+    Column("cursor", Text),
+    Column("passes", Integer, nullable=False),
+    Column("found_in_pass", BigInteger, nullable=False),
+    Column("is_listed", Boolean, nullable=False),
+    *(
+        Column(name, BigInteger, nullable=False)
+        for name in ("total", "moved", "kept", "skipped", "failed", "deleted_at_source", "delete_failed", "bytes")
+    ),
+    Column("rate", REAL, nullable=False),
+    _moment("rate_at", nullable=True),
+    Column("reason", Text),
+    Column("remedy", Text),
+    _moment("date_created"),
+    _moment("date_updated"),
+    _moment("date_ended", nullable=True),
+    Index(None, "account_sid", "date_created", "sid"),
+    Index("uq_migrations_live", "source_sid", unique=True, postgresql_where=text("status IN ('running', 'paused')")),
+)
+
+migration_items = Table(
+    "migration_items",
+    metadata,
+    Column("recording_sid", Text, primary_key=True),
+    Column("source_sid", Text, nullable=False),
+    Column("source_recording_sid", Text, nullable=False),
+    Column("account_sid", Text, nullable=False),
+    Column("migration_sid", Text),
+    Column("host_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("origin", JSONB, nullable=False),
+    Column("kept_source", Text, nullable=False),
+    Column("source_link", Text),
+    Column("media_size_bytes", BigInteger),
+    Column("media_sha256", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("delete_attempts", Integer, nullable=False),
+    _moment("next_attempt_at", nullable=True),
+    Column("reason", Text),
+    Column("detail", Text),
+    Column("remedy", Text),
+    _moment("fetched_at", nullable=True),
+    _moment("intent_at", nullable=True),
+    _moment("delete_sent_at", nullable=True),
+    _moment("delete_confirmed_at", nullable=True),
+    _moment("date_created"),
+    _moment("date_updated"),
+    UniqueConstraint("source_sid", "source_recording_sid"),
+    Index(
+        "ix_migration_items_due", "source_sid", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")
+    ),
+    Index("ix_migration_items_page", "migration_sid", "date_created", "recording_sid"),
+)
+"""One row for each recording of a source, whoever found it first: a migration, the poller or a webhook."""
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("recording_sid", Text, primary_key=True),
+    Column("account_sid", Text, nullable=False),
+    Column("source_sid", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    _moment("date_created"),
+)
+"""What was moved, with its proof, signed. Outlives the recording."""
 
 idempotency_keys = Table(
     "idempotency_keys",

@@ -92,8 +92,9 @@ class CallbackWish:
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
-    `video` is the track of a video recording, None for voice. `carried` is true while a worker takes the recording
-    from step to step under one job; it is not stored.
+    `video` is the track of a video recording, None for voice. `source_sid` names the source a moved recording came
+    from, `source_recording_sid` what it was called there, `price` what it had cost there. `carried` is true while a
+    worker takes the recording from step to step under one job; it is not stored.
     Without slots, so that `changed` can copy it whole: each move makes one, and `replace` took 20 µs for it.
     """
 
@@ -143,6 +144,10 @@ class Recording:
     version_id: str | None = None
     deleted_at: datetime | None = None
     purge_after: datetime | None = None
+    source_sid: str | None = None
+    source_recording_sid: str | None = None
+    price: str | None = None
+    price_unit: str | None = None
     video: VideoTrack | None = None
     carried: bool = field(default=False, compare=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -29,6 +30,7 @@ from callreel.sealing.twilio_format import encrypt
 from callreel.sealing.video_format import encrypt_video
 from callreel.spool.spool import Digests, Spool
 
+COPY_BYTES = 1 << 20
 FORMATS = {RecordingKind.VOICE: encrypt, RecordingKind.VIDEO: encrypt_video}
 
 
@@ -48,8 +50,8 @@ async def seal(
         code = refusal_code(why, kind=recording.kind)
         return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
     digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
-    details: dict[str, str] | None = None
-    if recording.settings.encryption_enabled:
+    details = recording.encryption_details
+    if details is not None or recording.settings.encryption_enabled:
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
         except Final as why:
@@ -80,6 +82,10 @@ async def seal(
 async def _encrypt(
     recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring
 ) -> tuple[dict[str, str], Digests]:
+    if recording.encryption_details is not None:  # encrypted at its source: it moves as it is
+        return await spool.write_sealed(
+            recording.sid, partial(_copy_unaltered, recording, recording.encryption_details)
+        )
     key_sid = recording.settings.encryption_key_sid
     if key_sid is None:
         raise PublicKeyMissing("Encryption is on and EncryptionKeySid is not set")
@@ -104,13 +110,23 @@ def _encrypt_unaltered(
     return details
 
 
+def _copy_unaltered(
+    recording: Recording, details: dict[str, str], source: BinaryIO, target: BinaryIO
+) -> dict[str, str]:
+    reading = _HashingReader(source)
+    shutil.copyfileobj(reading, target, COPY_BYTES)
+    if reading.sha256.hexdigest() != recording.media_sha256:
+        raise BlobAltered()
+    return details
+
+
 class _HashingReader:
     """A reader that hashes what passes through."""
 
     def __init__(self, source: BinaryIO) -> None:
         self._source, self.sha256 = source, hashlib.sha256()
 
-    def read(self, size: int) -> bytes:
+    def read(self, size: int = -1) -> bytes:
         chunk = self._source.read(size)
         self.sha256.update(chunk)
         return chunk

@@ -37,6 +37,8 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.IdempotencyConflict: Told(409, 20409),
     e.StateConflict: Told(409, 20409),
     e.NotConfirmed: Told(409, 20409),
+    e.MigrationRunning: Told(409, 20409),
+    e.ReceiptForged: Told(400, 20001),
     e.RoomExists: Told(400, 53113),
     e.RoomNotFound: Told(404, 53106),
     e.CompositionsUnavailable: Told(409, 20409),

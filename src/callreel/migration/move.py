@@ -1,0 +1,72 @@
+"""Take one item as far as it goes now: fetched, delivered, settled, its original deleted."""
+
+from __future__ import annotations
+
+from callreel.errors import SourceRedirects
+from callreel.migration.delete_source import delete_source
+from callreel.migration.fetch import SOURCE_IS_AWAY, fetch, stumbled
+from callreel.migration.settle import settle
+from callreel.migration.shelves import Moving
+from callreel.model.moved_item import FINISHED, ItemState, MovedItem
+from callreel.model.recording import Recording, State, next_job
+from callreel.source.twilio_account import TwilioAccount
+
+_UNDERWAY = frozenset({State.SPOOLED, State.SEALED, State.UPLOADING, State.WAITING})
+
+
+class SourceAway(Exception):
+    """The source did not answer for this item. The item was put off; whoever drives decides about the others."""
+
+    def __init__(self, item: MovedItem, reason: str) -> None:
+        super().__init__(reason)
+        self.item, self.reason = item, reason
+
+
+async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving, source_is_away: bool = False) -> MovedItem:
+    """Take an item from state to state until it is finished or has to wait. The row is the truth: killed anywhere,
+    it goes on from there.
+
+    Raises `SourceAway` after putting the item off, and what no other item would fare better with: see `fetch`.
+    """
+    recording: Recording | None = None
+    while item.state not in FINISHED or item.next_attempt_at is not None:
+        now = shelves.clock.now()
+        if item.next_attempt_at is None or item.next_attempt_at > now:
+            return item
+        if item.state is ItemState.LISTED:
+            item = await _fetch(item, source, shelves, source_is_away=source_is_away)
+        elif item.state is ItemState.FAILED:  # its recording was delivered after all
+            item = await shelves.ledger.items.move(item, ItemState.FETCHED, reason=None, detail=None, remedy=None)
+        elif item.state is ItemState.FETCHED:
+            recording = await shelves.carry(item.recording_sid)
+            if recording is not None and recording.state in _UNDERWAY:
+                return await _wait_for_delivery(item, recording, shelves)
+            item = await settle(item, recording, shelves=shelves)
+        elif item.state is ItemState.DELETE_INTENT:
+            if recording is None:
+                recording = await shelves.ledger.recordings.find_for_work(item.recording_sid)
+            item = await delete_source(item, recording, source=source, shelves=shelves)
+        else:
+            return item
+    return item
+
+
+async def _fetch(item: MovedItem, source: TwilioAccount, shelves: Moving, *, source_is_away: bool) -> MovedItem:
+    try:
+        return await fetch(item, source=source, shelves=shelves)
+    except SourceRedirects:
+        raise
+    except SOURCE_IS_AWAY as why:
+        put_off = await stumbled(item, why, shelves, counts=not source_is_away)
+        raise SourceAway(put_off, why.message) from why
+
+
+async def _wait_for_delivery(item: MovedItem, recording: Recording, shelves: Moving) -> MovedItem:
+    """The delivery goes on under a job of its own, and wakes the item when it has come to an end."""
+    job = next_job(recording.state, settings=recording.settings, next_attempt_at=recording.next_attempt_at)
+    assert job is not None
+    waiting = await shelves.ledger.items.move(
+        item, ItemState.FETCHED, next_attempt_at=None, detail=(recording.last_error or "waits for its delivery")[:500]
+    )
+    await shelves.ledger.items.wake([item.recording_sid])  # it may have ended between our look and our write
+    return waiting

@@ -1,0 +1,196 @@
+"""Moves the items of one source, many at a time, until none is due: the work behind one `move` job.
+
+The rows say what is to be done; here is only who has what in hand. A convoy that is killed leaves rows that the next
+one goes on with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from callreel.errors import (
+    CallreelError,
+    DatabaseAway,
+    Outrun,
+    SourceRedirects,
+    SourceUnauthorized,
+    SpoolFailed,
+    SpoolFull,
+)
+from callreel.ledger.item_intake import MOVE
+from callreel.ledger.jobs import JobRow, route_of
+from callreel.migration.move import SourceAway, move
+from callreel.migration.shelves import Moving
+from callreel.model.moved_item import FINISHED, ItemState, MovedItem
+from callreel.model.source import Source
+from callreel.model.storage_settings import RecordingKind
+from callreel.source.twilio_account import TwilioAccount
+
+log = structlog.get_logger("callreel.worker")
+
+AHEAD = 2  # items looked up for each that may be in hand; more of them would outlive a pause
+AWAY_IN_A_ROW = 8  # so many items without an answer: the source is away, and no item is blamed for it
+AWAY_BASE_S, AWAY_CAP_S = 1.0, 60.0
+STORAGE_OFF_S = 60.0
+UNDELIVERED_MOST = 500  # what may wait in the spool for its bucket before nothing more is fetched
+CROWDED_S = 5.0
+RATE_EVERY_S = 2.0
+REFUSED_S = 60.0
+STORAGE_OFF = "External storage is off: recordings stay at the source. Switch it on and they are moved"
+
+
+class Stopped(Exception):
+    """Nothing more can be moved now; `again_s` says when to look again, None when somebody has to act first."""
+
+    def __init__(self, again_s: float | None) -> None:
+        super().__init__()
+        self.again_s = again_s
+
+
+class Convoy:
+    """One source's items under way. `run` once; `look_again` when more may be due."""
+
+    def __init__(
+        self, source: Source, client: TwilioAccount, shelves: Moving, *, most: int, is_stopping: Callable[[], bool]
+    ) -> None:
+        self._source, self._client, self._shelves, self._most = source, client, shelves, most
+        self._is_stopping = is_stopping
+        self._hands: dict[asyncio.Task[None], str] = {}
+        self._next: deque[MovedItem] = deque()
+        self._away = 0
+        self._stumbled = False
+        self._stop: Stopped | None = None
+        self._finished, self._rate_from = 0, shelves.clock.monotonic()
+        self._migrations: set[str] = set()
+        self._wanted = True
+
+    def look_again(self) -> None:
+        """More may be due: do not end without another look."""
+        self._wanted = True
+
+    async def run(self) -> None:
+        """Move what is due until nothing is, then leave a reminder for what is due later. Raises `DatabaseAway`."""
+        again_s: float | None = None
+        try:
+            while not self._is_stopping() and self._stop is None:
+                await self._fill()
+                if not self._hands:
+                    if not self._wanted:
+                        break
+                    continue
+                await asyncio.wait(self._hands, return_when=asyncio.FIRST_COMPLETED)
+                await self._note_rate()
+        finally:
+            if self._hands:  # what is in hand is finished, also when a stop was asked for
+                await asyncio.gather(*self._hands, return_exceptions=True)
+        if self._stop is not None:
+            again_s = self._stop.again_s
+        await self._remind(again_s)
+
+    async def _fill(self) -> None:
+        """Put items into free hands. Raises nothing but `DatabaseAway`."""
+        if len(self._hands) >= self._most:
+            return
+        if not self._next and (self._wanted or len(self._hands) <= self._most // 2):
+            await self._look()
+        while self._next and len(self._hands) < self._most:
+            item = self._next.popleft()
+            if item.recording_sid in self._hands.values():
+                continue
+            task = asyncio.create_task(self._take(item))
+            self._hands[task] = item.recording_sid
+            task.add_done_callback(self._let_go)
+
+    def _let_go(self, task: asyncio.Task[None]) -> None:
+        self._hands.pop(task, None)
+        if not task.cancelled() and (why := task.exception()) is not None:
+            self._stop = self._stop or Stopped(CROWDED_S)
+            if not isinstance(why, DatabaseAway):
+                log.error("moving failed unexpectedly", source=self._source.sid, exc_info=why)
+
+    async def _look(self) -> None:
+        self._wanted = False
+        ledger, host_id = self._shelves.ledger, self._shelves.spool.host_id
+        _, settings = await ledger.settings.current(self._source.account_sid, RecordingKind.VOICE)
+        found = await ledger.items.list_due(
+            self._source.sid, host_id, limit=AHEAD * self._most, but=list(self._hands.values())
+        )
+        if not settings.aws_storage_enabled and any(item.state is ItemState.LISTED for item in found):
+            found = [item for item in found if item.state is not ItemState.LISTED]
+            await ledger.migrations.explain(self._source.sid, reason=STORAGE_OFF)
+            if not found and not self._hands:
+                self._stop = Stopped(STORAGE_OFF_S)
+        elif self._stumbled and await ledger.items.count_undelivered(self._source.sid, host_id) >= UNDELIVERED_MOST:
+            found = [item for item in found if item.state is not ItemState.LISTED]
+            await ledger.migrations.explain(
+                self._source.sid, reason="The bucket does not take what was fetched; nothing more is fetched meanwhile"
+            )
+            if not found and not self._hands:
+                self._stop = Stopped(CROWDED_S)
+        self._next.extend(found)
+        if found:
+            self._wanted = True
+
+    async def _take(self, item: MovedItem) -> None:
+        is_away = self._away >= AWAY_IN_A_ROW
+        try:
+            moved = await move(item, source=self._client, shelves=self._shelves, source_is_away=is_away)
+        except Outrun:
+            return
+        except SourceAway as why:
+            await self._count_away(why)
+            return
+        except (SourceUnauthorized, SourceRedirects) as why:
+            await self._refused(why)
+            return
+        except (SpoolFull, SpoolFailed) as why:
+            self._stop = Stopped(CROWDED_S)
+            await self._shelves.ledger.migrations.explain(self._source.sid, reason=why.message)
+            return
+        if self._away:
+            self._away = 0
+            await self._shelves.ledger.migrations.explain(self._source.sid, reason=None)
+        if moved.migration_sid is not None:
+            self._migrations.add(moved.migration_sid)
+        if moved.state in FINISHED:
+            self._finished += 1
+        elif moved.state is ItemState.FETCHED:
+            self._stumbled = True
+
+    async def _count_away(self, why: SourceAway) -> None:
+        self._away += 1
+        if self._away < AWAY_IN_A_ROW:
+            return
+        steps = self._away - AWAY_IN_A_ROW
+        self._stop = Stopped(min(AWAY_CAP_S, AWAY_BASE_S * 2.0 ** min(steps, 16)))
+        await self._shelves.ledger.migrations.explain(self._source.sid, reason=why.reason)
+
+    async def _refused(self, why: CallreelError) -> None:
+        """The source will have nothing to do with this credential, or is somebody else: no item would fare better."""
+        if self._stop is None:
+            self._stop = Stopped(REFUSED_S)
+            remedy = "Mend the source (callreel sources check), then: callreel migrate resume"
+            await self._shelves.ledger.migrations.stop(self._source.sid, reason=why.message, remedy=remedy)
+            log.warning("the source refuses; nothing was deleted", source=self._source.sid, reason=why.message)
+
+    async def _note_rate(self) -> None:
+        now = self._shelves.clock.monotonic()
+        passed_s = now - self._rate_from
+        if passed_s < RATE_EVERY_S or not self._migrations:
+            return
+        rate, self._finished, self._rate_from = self._finished / passed_s, 0, now
+        await self._shelves.ledger.migrations.note_rate(sorted(self._migrations), rate)
+
+    async def _remind(self, again_s: float | None) -> None:
+        ledger, host_id, now = self._shelves.ledger, self._shelves.spool.host_id, self._shelves.clock.now()
+        at = await ledger.items.next_due_at(self._source.sid, host_id)
+        if at is None:
+            return
+        if again_s is not None:
+            at = max(at, now + timedelta(seconds=again_s))
+        await ledger.remind([JobRow(route_of(MOVE, host_id), self._source.sid, max(at, now))])
