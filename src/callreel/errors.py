@@ -164,6 +164,8 @@ class StateConflict(Refused):
 
 class NotConfirmed(Refused):
     """This would delete recordings at once; say how many to confirm it."""
+
+
 class MigrationRunning(Refused):
     """A migration of this source is running or paused. Wait for it, resume it or cancel it first."""
 
