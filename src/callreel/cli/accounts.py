@@ -11,6 +11,7 @@ from callreel.cli.installation import with_parts
 from callreel.errors import NotFound, StateConflict
 from callreel.ledger.paging import Place
 from callreel.model.account import Account, AccountStatus, ApiKey
+from callreel.model.deed import OPERATOR, Action
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
 from callreel.steps import open_account
@@ -40,6 +41,7 @@ def create(
             keyring=parts.keyring,
             digest=parts.digest,
             clock=parts.clock,
+            by=OPERATOR,
         )
         return {"sid": account.sid, "auth_token": token, "friendly_name": account.friendly_name}
 
@@ -97,6 +99,7 @@ def rotate_token(asked: Asked, sid: Sid) -> None:
             keyring=parts.keyring,
             digest=parts.digest,
             clock=parts.clock,
+            by=OPERATOR,
         )
         return {"sid": account.sid, "auth_token": token, "friendly_name": account.friendly_name}
 
@@ -111,7 +114,7 @@ def create_key(asked: Asked, sid: Sid, friendly_name: Name = "") -> None:
     async def work(parts: Parts) -> dict[str, str]:
         account = await parts.ledger.accounts.fetch(AccountSid(sid))
         key, secret = await open_account.issue_key(
-            account, friendly_name, accounts=parts.ledger.accounts, digest=parts.digest, clock=parts.clock
+            account, friendly_name, accounts=parts.ledger.accounts, digest=parts.digest, clock=parts.clock, by=OPERATOR
         )
         return {"sid": key.sid, "secret": secret, "friendly_name": key.friendly_name}
 
@@ -155,7 +158,9 @@ def revoke_key(
 
     async def work(parts: Parts) -> None:
         try:
-            await parts.ledger.accounts.revoke_key(AccountSid(sid), key_sid)
+            key = await parts.ledger.accounts.fetch_key(AccountSid(sid), key_sid)
+            deed = OPERATOR.deed(Action.KEY_DELETED, key.account_sid, key.sid, friendly_name=key.friendly_name)
+            await parts.ledger.accounts.revoke_key(key.account_sid, key.sid, now=parts.clock.now(), deed=deed)
         except NotFound as why:
             raise NotFound(f"The account {sid} has no API key {key_sid}") from why
 
@@ -169,7 +174,14 @@ def _change(asked: Asked, sid: str, status: AccountStatus) -> None:
         account = await parts.ledger.accounts.fetch(AccountSid(sid))
         if account.status is AccountStatus.CLOSED and status is not AccountStatus.CLOSED:
             raise StateConflict(f"The account {sid} is closed, and a closed account stays closed")
-        return await parts.ledger.accounts.change(account.sid, now=parts.clock.now(), status=status)
+        return await open_account.change_account(
+            account,
+            friendly_name=None,
+            status=status,
+            accounts=parts.ledger.accounts,
+            clock=parts.clock,
+            by=OPERATOR,
+        )
 
     changed = with_parts(asked.settings(), work)
     asked.answer(

@@ -12,6 +12,7 @@ from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts
 from callreel.errors import NotFound
 from callreel.ledger.paging import Place
+from callreel.model.deed import OPERATOR
 from callreel.model.recording import UNFINISHED, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
@@ -117,4 +118,4 @@ async def _fetch(parts: Parts, sid: str) -> Recording:
 
 
 async def _restart(parts: Parts, recording: Recording) -> bool:
-    return await restarting.restart(recording, ledger=parts.ledger, buckets=parts.buckets)
+    return await restarting.restart(recording, ledger=parts.ledger, buckets=parts.buckets, by=OPERATOR)

@@ -17,6 +17,7 @@ COMMANDS = {
     "demo": "Do the main job once on embedded parts, and show it.",
     "accounts": "Accounts, their tokens and their API keys.",
     "deliveries": "What has not reached its bucket; restart what was given up.",
+    "audit": "Who did what and who listened; prove that nobody changed it.",
     "config": "Show the effective settings, or try them.",
     "iam-policy": "The least an access key must be allowed.",
     "decrypt": "Open an encrypted recording and check its tag.",

@@ -20,6 +20,7 @@ from callreel.cli.installation import make_data_dir
 from callreel.cli.listener import Listener, allow_many_files, bind, url_of
 from callreel.cli.logs import Level
 from callreel.cli.stopping import Stopping
+from callreel.model.deed import OPERATOR
 from callreel.parts import Parts
 from callreel.settings import Settings
 from callreel.steps.open_account import open_account
@@ -157,5 +158,6 @@ async def _first_account(parts: Parts) -> dict[str, str] | None:
         keyring=parts.keyring,
         digest=parts.digest,
         clock=parts.clock,
+        by=OPERATOR,
     )
     return {"sid": account.sid, "auth_token": token}

@@ -12,10 +12,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import accounts, api_keys, installation
 from callreel.model.account import Account, AccountStatus, ApiKey
+from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid
 
 
@@ -34,8 +36,10 @@ class Accounts:
         self._engine = engine
         self._access: GroupRead[str, RowMapping] = GroupRead(engine, _access_rows)
 
-    async def keep(self, account: Account, *, token_digest: bytes, token_sealed: bytes) -> None:
-        """Write a new account."""
+    async def keep(
+        self, account: Account, *, token_digest: bytes, token_sealed: bytes, deed: Deed | None = None
+    ) -> None:
+        """Write a new account, and the deed in the same transaction."""
         async with self._engine.begin() as transaction:
             await transaction.execute(
                 insert(accounts).values(
@@ -49,6 +53,7 @@ class Accounts:
                     date_updated=account.date_updated,
                 )
             )
+            await write_deeds(transaction, [deed] if deed else [], now=account.date_created)
 
     async def find(self, sid: AccountSid) -> Account | None:
         """The account of this SID, or None."""
@@ -86,6 +91,7 @@ class Accounts:
         friendly_name: str | None = None,
         status: AccountStatus | None = None,
         token: tuple[bytes, bytes] | None = None,
+        deeds: Sequence[Deed] = (),
     ) -> Account:
         """Change what is given; `token` is a digest and a sealed token. Raises `NotFound`."""
         values: dict[str, Any] = {"date_updated": now}
@@ -105,8 +111,9 @@ class Accounts:
                 .mappings()
                 .one_or_none()
             )
-        if row is None:
-            raise NotFound()
+            if row is None:
+                raise NotFound()
+            await write_deeds(transaction, deeds, now=now)
         return _account(row)
 
     async def list_family(
@@ -135,8 +142,8 @@ class Accounts:
             rows = await connection.execute(select(accounts).order_by(accounts.c.date_created, accounts.c.sid))
             return [_account(row) for row in rows.mappings()]
 
-    async def keep_key(self, key: ApiKey, *, secret_digest: bytes) -> None:
-        """Write a new API key."""
+    async def keep_key(self, key: ApiKey, *, secret_digest: bytes, deed: Deed | None = None) -> None:
+        """Write a new API key, and the deed in the same transaction."""
         async with self._engine.begin() as transaction:
             await transaction.execute(
                 insert(api_keys).values(
@@ -148,6 +155,7 @@ class Accounts:
                     date_updated=key.date_updated,
                 )
             )
+            await write_deeds(transaction, [deed] if deed else [], now=key.date_created)
 
     async def fetch_key(self, account_sid: AccountSid, sid: str) -> ApiKey:
         """One API key of an account. Raises `NotFound`."""
@@ -158,7 +166,9 @@ class Accounts:
             raise NotFound()
         return _key(row)
 
-    async def rename_key(self, account_sid: AccountSid, sid: str, friendly_name: str, *, now: datetime) -> ApiKey:
+    async def rename_key(
+        self, account_sid: AccountSid, sid: str, friendly_name: str, *, now: datetime, deed: Deed | None = None
+    ) -> ApiKey:
         """Give an API key another name. Raises `NotFound`."""
         statement = (
             update(api_keys)
@@ -168,16 +178,21 @@ class Accounts:
         )
         async with self._engine.begin() as transaction:
             row = (await transaction.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound()
+            if row is None:
+                raise NotFound()
+            await write_deeds(transaction, [deed] if deed else [], now=now)
         return _key(row)
 
-    async def revoke_key(self, account_sid: AccountSid, sid: str) -> None:
+    async def revoke_key(
+        self, account_sid: AccountSid, sid: str, *, now: datetime | None = None, deed: Deed | None = None
+    ) -> None:
         """Remove an API key. Raises `NotFound`."""
         statement = delete(api_keys).where(api_keys.c.sid == sid, api_keys.c.account_sid == account_sid)
         async with self._engine.begin() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise NotFound()
+            if deed is not None and now is not None:
+                await write_deeds(transaction, [deed], now=now)
 
     async def list_keys(self, account_sid: AccountSid, *, place: Place | None, size: int) -> Page[ApiKey]:
         """An account's API keys, newest first."""

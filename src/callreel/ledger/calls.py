@@ -10,8 +10,10 @@ from sqlalchemy import ColumnElement, RowMapping, and_, delete, false, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import calls, conferences
+from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid
 
 
@@ -134,12 +136,16 @@ class Calls:
         async with self._engine.connect() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
-    async def remove(self, account_sid: AccountSid, sid: str) -> None:
+    async def remove(
+        self, account_sid: AccountSid, sid: str, *, now: datetime | None = None, deed: Deed | None = None
+    ) -> None:
         """Delete a call log; its recordings stay. Raises `NotFound`."""
         statement = delete(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
         async with self._engine.begin() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise NotFound()
+            if deed is not None and now is not None:
+                await write_deeds(transaction, [deed], now=now)
 
     async def fetch_conference(self, account_sid: AccountSid, sid: str) -> ConferenceRow:
         """One conference of an account. Raises `NotFound`."""

@@ -10,9 +10,11 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import NotFound
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import credentials
 from callreel.model.credential import Credential, CredentialKind
+from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid, CredentialSid
 
 
@@ -22,8 +24,8 @@ class Credentials:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def keep(self, credential: Credential, *, secret_sealed: bytes) -> None:
-        """Write a new credential."""
+    async def keep(self, credential: Credential, *, secret_sealed: bytes, deed: Deed | None = None) -> None:
+        """Write a new credential, and the deed in the same transaction."""
         async with self._engine.begin() as transaction:
             await transaction.execute(
                 insert(credentials).values(
@@ -37,6 +39,7 @@ class Credentials:
                     date_updated=credential.date_updated,
                 )
             )
+            await write_deeds(transaction, [deed] if deed else [], now=credential.date_created)
 
     async def find(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> Credential | None:
         """One credential of an account, or None."""
@@ -58,7 +61,14 @@ class Credentials:
         return None if row is None else bytes(row["secret_sealed"])
 
     async def rename(
-        self, account_sid: AccountSid, kind: CredentialKind, sid: str, friendly_name: str, *, now: datetime
+        self,
+        account_sid: AccountSid,
+        kind: CredentialKind,
+        sid: str,
+        friendly_name: str,
+        *,
+        now: datetime,
+        deed: Deed | None = None,
     ) -> Credential:
         """Give a credential another name, the only thing that can be changed. Raises `NotFound`."""
         statement = (
@@ -69,11 +79,20 @@ class Credentials:
         )
         async with self._engine.begin() as transaction:
             row = (await transaction.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound()
+            if row is None:
+                raise NotFound()
+            await write_deeds(transaction, [deed] if deed else [], now=now)
         return _credential(row)
 
-    async def remove(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> None:
+    async def remove(
+        self,
+        account_sid: AccountSid,
+        kind: CredentialKind,
+        sid: str,
+        *,
+        now: datetime | None = None,
+        deed: Deed | None = None,
+    ) -> None:
         """Forget a credential and its secret. Raises `NotFound`."""
         statement = delete(credentials).where(
             credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
@@ -81,6 +100,8 @@ class Credentials:
         async with self._engine.begin() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise NotFound()
+            if deed is not None and now is not None:
+                await write_deeds(transaction, [deed], now=now)
 
     async def list(
         self, account_sid: AccountSid, kind: CredentialKind, *, place: Place | None, size: int

@@ -9,7 +9,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.tables import deletion_settings
+from callreel.model.deed import Deed
 from callreel.model.deletion_settings import DEFAULT, DeletionSettings
 from callreel.model.sid import AccountSid
 
@@ -33,9 +35,12 @@ class DeletionChoices:
         async with self._engine.connect() as connection:
             return await read_deletion_settings(connection, account_sid)
 
-    async def keep(self, account_sid: AccountSid, chosen: DeletionSettings, *, now: datetime) -> None:
+    async def keep(
+        self, account_sid: AccountSid, chosen: DeletionSettings, *, now: datetime, deed: Deed | None = None
+    ) -> None:
         """Save an account's choice; it holds from this commit on."""
         values = asdict(chosen) | {"date_updated": now}
         statement = upsert(deletion_settings).values(account_sid=account_sid, **values)
         async with self._engine.begin() as transaction:
             await transaction.execute(statement.on_conflict_do_update(index_elements=["account_sid"], set_=values))
+            await write_deeds(transaction, [deed] if deed else [], now=now)

@@ -8,9 +8,11 @@ from datetime import datetime
 from sqlalchemy import ARRAY, Column, Text, bindparam, func, insert, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.group_read import GroupRead
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.tables import settings_versions
+from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
 
@@ -48,7 +50,13 @@ class SettingsBook:
             return self._remember(number, StorageSettings.from_json((await connection.execute(query)).scalar_one()))
 
     async def keep(
-        self, account_sid: AccountSid, kind: RecordingKind, settings: StorageSettings, *, now: datetime
+        self,
+        account_sid: AccountSid,
+        kind: RecordingKind,
+        settings: StorageSettings,
+        *,
+        now: datetime,
+        deed: Deed | None = None,
     ) -> int:
         """Save a new version, which holds for recordings made from now on. Returns its number.
 
@@ -64,6 +72,7 @@ class SettingsBook:
             number: int = (await transaction.execute(statement)).scalar_one()
             if kind is RecordingKind.VIDEO:
                 await write_jobs(transaction, [JobRow(TAKE_UP, account_sid)], now=now)
+            await write_deeds(transaction, [deed] if deed else [], now=now)
         self._remember(number, settings)
         return number
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from callreel.clock import Clock
 from callreel.errors import InvalidAwsCredentials, InvalidParameter, SettingsIncomplete
 from callreel.ledger.ledger import Ledger
 from callreel.model.aws_role import parse_role
 from callreel.model.credential import CredentialKind
+from callreel.model.deed import CALLREEL, Action, Actor, changes
 from callreel.model.destination import Network, check_key_template, parse_destination
 from callreel.model.object_lock import check_lock
 from callreel.model.sid import AccountSid, parse_sid
@@ -25,6 +27,7 @@ async def choose_storage(
     ledger: Ledger,
     private_networks: Sequence[Network],
     clock: Clock,
+    by: Actor = CALLREEL,
 ) -> StorageSettings:
     """Check the settings and save them for recordings made from now on. No object is written.
 
@@ -42,7 +45,10 @@ async def choose_storage(
     check_lock(settings.object_lock_mode, settings.object_lock_days)
     if settings.friendly_name is not None and len(settings.friendly_name) > 64:
         raise InvalidParameter("FriendlyName must have at most 64 characters", parameter="FriendlyName")
-    await ledger.settings.keep(account_sid, kind, settings, now=clock.now())
+    _, before = await ledger.settings.current(account_sid, kind)
+    told = changes(asdict(before), asdict(settings))
+    deed = by.deed(Action.SETTINGS_CHANGED, account_sid, account_sid, kind=str(kind), changes=told)
+    await ledger.settings.keep(account_sid, kind, settings, now=clock.now(), deed=deed)
     return settings
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
+from callreel.model.deed import CALLREEL, Action
 from callreel.model.recording import Recording, State
 from callreel.model.retention import Retention
 from callreel.spool.spool import Spool
@@ -20,6 +21,9 @@ async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention
         recording,
         State.ERASED,
         reason="fatal error policy: delete",
+        deed=CALLREEL.deed(
+            Action.RECORDING_ERASED, recording.account_sid, recording.sid, reason="fatal error policy: delete"
+        ),
         deleted_at=now,
         purge_after=retention.purge_after(now, kind=recording.kind),
     )

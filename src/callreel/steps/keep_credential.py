@@ -6,6 +6,7 @@ from callreel.clock import Clock
 from callreel.errors import InvalidFriendlyName
 from callreel.ledger.credentials import Credentials
 from callreel.model.credential import Credential, CredentialKind, parse_access_key
+from callreel.model.deed import CALLREEL, Action, Actor, fingerprint
 from callreel.model.sid import AccountSid, CredentialSid, mint_sid
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.public_key import read_public_key
@@ -21,6 +22,7 @@ async def keep_access_key(
     credentials: Credentials,
     keyring: Keyring,
     clock: Clock,
+    by: Actor = CALLREEL,
 ) -> Credential:
     """Keep `KEY_ID:SECRET`. Raises `InvalidAwsCredentials` and `InvalidFriendlyName`; then nothing is stored."""
     key = parse_access_key(text)
@@ -30,9 +32,11 @@ async def keep_access_key(
         f"{key.key_id}:{key.secret}",
         friendly_name,
         has_aws_shape=key.has_aws_shape,
+        told=fingerprint(key.key_id),
         credentials=credentials,
         keyring=keyring,
         clock=clock,
+        by=by,
     )
 
 
@@ -44,17 +48,21 @@ async def keep_public_key(
     credentials: Credentials,
     keyring: Keyring,
     clock: Clock,
+    by: Actor = CALLREEL,
 ) -> Credential:
     """Keep a public key. Raises one of the `PublicKey…` errors, for a private key too; then nothing is stored."""
+    key = read_public_key(text)
     return await _keep(
         account_sid,
         CredentialKind.PUBLIC_KEY,
-        read_public_key(text),
+        key,
         friendly_name,
         has_aws_shape=False,
+        told=fingerprint(key),
         credentials=credentials,
         keyring=keyring,
         clock=clock,
+        by=by,
     )
 
 
@@ -72,9 +80,11 @@ async def _keep(
     friendly_name: str,
     *,
     has_aws_shape: bool,
+    told: str,
     credentials: Credentials,
     keyring: Keyring,
     clock: Clock,
+    by: Actor = CALLREEL,
 ) -> Credential:
     now = clock.now()
     credential = Credential(
@@ -87,5 +97,13 @@ async def _keep(
         has_aws_shape=has_aws_shape,
     )
     sealed = keyring.seal(secret.encode(), table="credentials", row=credential.sid, account=account_sid)
-    await credentials.keep(credential, secret_sealed=sealed)
+    deed = by.deed(
+        Action.CREDENTIAL_CREATED,
+        account_sid,
+        credential.sid,
+        kind=str(kind),
+        friendly_name=credential.friendly_name,
+        fingerprint=told,
+    )
+    await credentials.keep(credential, secret_sealed=sealed, deed=deed)
     return credential

@@ -6,6 +6,7 @@ from callreel.clock import Clock
 from callreel.errors import InvalidFriendlyName, NotAllowed
 from callreel.ledger.accounts import Accounts
 from callreel.model.account import Account, AccountStatus, ApiKey
+from callreel.model.deed import CALLREEL, Action, Actor, changes
 from callreel.model.sid import AccountSid, mint_sid
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.tokens import TokenDigest, mint_api_secret, mint_token
@@ -19,6 +20,7 @@ async def open_account(
     keyring: Keyring,
     digest: TokenDigest,
     clock: Clock,
+    by: Actor = CALLREEL,
 ) -> tuple[Account, str]:
     """A new account, or a subaccount of `parent`, with its auth token, which is shown this once.
 
@@ -38,21 +40,70 @@ async def open_account(
         date_created=now,
         date_updated=now,
     )
-    await accounts.keep(account, token_digest=digest.digest(token), token_sealed=_seal(token, sid, keyring))
+    deed = by.deed(
+        Action.ACCOUNT_CREATED, sid, sid, friendly_name=friendly_name, owner=None if parent is None else parent.sid
+    )
+    await accounts.keep(account, token_digest=digest.digest(token), token_sealed=_seal(token, sid, keyring), deed=deed)
     return account, token
 
 
 async def rotate_token(
-    sid: AccountSid, *, accounts: Accounts, keyring: Keyring, digest: TokenDigest, clock: Clock
+    sid: AccountSid,
+    *,
+    accounts: Accounts,
+    keyring: Keyring,
+    digest: TokenDigest,
+    clock: Clock,
+    by: Actor = CALLREEL,
 ) -> tuple[Account, str]:
     """Replace an account's auth token; the old one stops working at once. Raises `NotFound`."""
     token = mint_token()
-    account = await accounts.change(sid, now=clock.now(), token=(digest.digest(token), _seal(token, sid, keyring)))
+    account = await accounts.change(
+        sid,
+        now=clock.now(),
+        token=(digest.digest(token), _seal(token, sid, keyring)),
+        deeds=[by.deed(Action.TOKEN_ROTATED, sid, sid)],
+    )
     return account, token
 
 
+async def change_account(
+    account: Account,
+    *,
+    friendly_name: str | None,
+    status: AccountStatus | None,
+    accounts: Accounts,
+    clock: Clock,
+    by: Actor = CALLREEL,
+) -> Account:
+    """Rename an account, or suspend, activate or close it. What is None stays.
+
+    Raises `InvalidFriendlyName`, and `NotFound` when it went meanwhile.
+    """
+    deeds = []
+    if friendly_name is not None:
+        told = changes({"friendly_name": account.friendly_name}, {"friendly_name": check_friendly_name(friendly_name)})
+        deeds.append(by.deed(Action.ACCOUNT_CHANGED, account.sid, account.sid, changes=told))
+    if status is not None:
+        deeds.append(by.deed(_BECOMES[status], account.sid, account.sid, before=str(account.status)))
+    return await accounts.change(account.sid, now=clock.now(), friendly_name=friendly_name, status=status, deeds=deeds)
+
+
+_BECOMES = {
+    AccountStatus.ACTIVE: Action.ACCOUNT_ACTIVATED,
+    AccountStatus.SUSPENDED: Action.ACCOUNT_SUSPENDED,
+    AccountStatus.CLOSED: Action.ACCOUNT_CLOSED,
+}
+
+
 async def issue_key(
-    account: Account, friendly_name: str, *, accounts: Accounts, digest: TokenDigest, clock: Clock
+    account: Account,
+    friendly_name: str,
+    *,
+    accounts: Accounts,
+    digest: TokenDigest,
+    clock: Clock,
+    by: Actor = CALLREEL,
 ) -> tuple[ApiKey, str]:
     """A new API key of an account with its secret, which is shown this once. Raises `InvalidFriendlyName`."""
     if friendly_name:
@@ -62,7 +113,8 @@ async def issue_key(
     key = ApiKey(
         sid=mint_sid("SK"), account_sid=account.sid, friendly_name=friendly_name, date_created=now, date_updated=now
     )
-    await accounts.keep_key(key, secret_digest=digest.digest(secret))
+    deed = by.deed(Action.KEY_CREATED, account.sid, key.sid, friendly_name=friendly_name)
+    await accounts.keep_key(key, secret_digest=digest.digest(secret), deed=deed)
     return key, secret
 
 

@@ -8,6 +8,7 @@ from callreel.buckets import Buckets
 from callreel.errors import InvalidDestination, Outrun
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.paging import Place
+from callreel.model.deed import CALLREEL, Action, Actor
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
@@ -21,7 +22,12 @@ def can_be_restarted(recording: Recording) -> bool:
 
 
 async def restart(
-    recording: Recording, *, ledger: Ledger, buckets: Buckets, reason: str = "restarted by an operator"
+    recording: Recording,
+    *,
+    ledger: Ledger,
+    buckets: Buckets,
+    reason: str = "restarted by an operator",
+    by: Actor = CALLREEL,
 ) -> bool:
     """Give one recording a new window under the settings as they are now. False when there was nothing to do.
 
@@ -43,6 +49,13 @@ async def restart(
             refreshed,
             State.SEALED if refreshed.is_sealed else State.SPOOLED,
             reason=reason,
+            deed=by.deed(
+                Action.DELIVERIES_RESTARTED,
+                recording.account_sid,
+                recording.sid,
+                reason=reason,
+                before=str(recording.state),
+            ),
             **facts,
         )
     except Outrun:

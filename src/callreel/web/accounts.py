@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request, Response
 
 from callreel.errors import NotAllowed
 from callreel.model.account import Account, AccountStatus
-from callreel.steps.open_account import check_friendly_name, open_account
+from callreel.steps.open_account import change_account, open_account
 from callreel.web.answers import account_json, answer_2010, list_answer_2010
-from callreel.web.auth import Opened, SignedIn, acting_for
+from callreel.web.auth import By, Opened, SignedIn, acting_for
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Parameters, Query
 from callreel.web.pages import PageWish, links_of
@@ -60,7 +60,7 @@ async def list_accounts(request: Request, caller: SignedIn, parts: Opened, query
     responses=answers(201, "The subaccount with its auth token, shown this once", ACCOUNT),
     openapi_extra=takes({"FriendlyName": "text"}),
 )
-async def create_subaccount(request: Request, caller: SignedIn, parts: Opened, form: Form) -> Response:
+async def create_subaccount(request: Request, caller: SignedIn, by: By, parts: Opened, form: Form) -> Response:
     """Create a subaccount"""
     name = form.text("FriendlyName") or f"SubAccount Created at {parts.clock.now():%Y-%m-%d %I:%M %p}"
     account, token = await open_account(
@@ -70,6 +70,7 @@ async def create_subaccount(request: Request, caller: SignedIn, parts: Opened, f
         keyring=parts.keyring,
         digest=parts.digest,
         clock=parts.clock,
+        by=by,
     )
     return answer_2010(request, "Account", account_json(account, token), 201)
 
@@ -87,15 +88,18 @@ async def fetch_account(request: Request, account_sid: str, caller: SignedIn, pa
     responses=answers(200, "The account as it is now", ACCOUNT),
     openapi_extra=takes({"FriendlyName": "text", "Status": "text"}),
 )
-async def update_account(request: Request, account_sid: str, caller: SignedIn, parts: Opened, form: Form) -> Response:
+async def update_account(
+    request: Request, account_sid: str, caller: SignedIn, by: By, parts: Opened, form: Form
+) -> Response:
     """Rename an account; suspend, close or activate a subaccount"""
     account = await acting_for(caller, account_sid, parts)
-    name = form.sent("FriendlyName")
-    changed = await parts.ledger.accounts.change(
-        account.sid,
-        now=parts.clock.now(),
-        friendly_name=None if name is None else check_friendly_name(name),
+    changed = await change_account(
+        account,
+        friendly_name=form.sent("FriendlyName"),
         status=_status(form, account, caller.account),
+        accounts=parts.ledger.accounts,
+        clock=parts.clock,
+        by=by,
     )
     return answer_2010(request, "Account", account_json(changed))
 

@@ -10,10 +10,11 @@ from callreel.errors import CallNotInProgress, CallsNotPlaced, NotFound
 from callreel.ledger.calls import CallFilter
 from callreel.model.call import CALL_STATUSES, Call
 from callreel.model.callback import rfc2822
+from callreel.model.deed import Action
 from callreel.model.sid import RecordingSid
 from callreel.steps.read_calls import fetch_call, list_calls
 from callreel.web.answers import API_VERSION, answer_2010, list_answer_2010
-from callreel.web.auth import Acting, Opened, path_sid
+from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Query
 from callreel.web.pages import PageWish, links_of
@@ -106,9 +107,11 @@ async def update_call(sid: str, account: Acting, parts: Opened) -> Response:
 
 
 @on_2010(router, "DELETE", PATH + "/{sid}", responses=answers(204, "The call log is gone; its recordings stay"))
-async def delete_call(sid: str, account: Acting, parts: Opened) -> Response:
+async def delete_call(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete a call log"""
-    await parts.ledger.calls.remove(account.sid, path_sid("CA", sid))
+    call_sid = path_sid("CA", sid)
+    deed = by.deed(Action.CALL_DELETED, account.sid, call_sid)
+    await parts.ledger.calls.remove(account.sid, call_sid, now=parts.clock.now(), deed=deed)
     return Response(status_code=204)
 
 

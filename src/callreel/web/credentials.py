@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from fastapi import APIRouter, Response
 
 from callreel.model.credential import Credential, CredentialKind
+from callreel.model.deed import Action, Actor, changes
 from callreel.parts import Parts
 from callreel.steps.authenticate import Caller
 from callreel.steps.keep_credential import check_name, keep_access_key, keep_public_key
 from callreel.web.answers import CREDENTIAL_PATHS, credential_json, json_answer
-from callreel.web.auth import Opened, SignedIn, acting_for, path_sid
+from callreel.web.auth import By, Opened, SignedIn, acting_for, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import Form, Parameters, Query
 from callreel.web.pages import PageWish, envelope_v1, links_of
@@ -34,18 +35,22 @@ def _add(kind: CredentialKind) -> None:
     async def list_credentials(caller: SignedIn, parts: Opened, query: Query) -> Response:
         return await _list(caller, kind, path, parts, query)
 
-    async def create(caller: SignedIn, parts: Opened, form: Form) -> Response:
-        return await _create(caller, kind, parts, form)
+    async def create(caller: SignedIn, by: By, parts: Opened, form: Form) -> Response:
+        return await _create(caller, by, kind, parts, form)
 
     async def fetch(sid: str, caller: SignedIn, parts: Opened) -> Response:
         found = await parts.ledger.credentials.fetch(caller.account.sid, kind, path_sid("CR", sid))
         return json_answer(credential_json(found, parts.public_url))
 
-    async def rename(sid: str, caller: SignedIn, parts: Opened, form: Form) -> Response:
-        return await _rename(caller, kind, path_sid("CR", sid), parts, form)
+    async def rename(sid: str, caller: SignedIn, by: By, parts: Opened, form: Form) -> Response:
+        return await _rename(caller, by, kind, path_sid("CR", sid), parts, form)
 
-    async def remove(sid: str, caller: SignedIn, parts: Opened) -> Response:
-        await parts.ledger.credentials.remove(caller.account.sid, kind, path_sid("CR", sid))
+    async def remove(sid: str, caller: SignedIn, by: By, parts: Opened) -> Response:
+        gone = await parts.ledger.credentials.fetch(caller.account.sid, kind, path_sid("CR", sid))
+        told = {"kind": str(kind), "friendly_name": gone.friendly_name}
+        deed = by.deed(Action.CREDENTIAL_DELETED, gone.account_sid, gone.sid, **told)
+        now = parts.clock.now()
+        await parts.ledger.credentials.remove(caller.account.sid, kind, gone.sid, now=now, deed=deed)
         return Response(status_code=204)
 
     one = answers(200, f"The {what}, without what it holds", CREDENTIAL)
@@ -83,24 +88,28 @@ async def _list(caller: Caller, kind: CredentialKind, path: str, parts: Parts, q
     return json_answer(envelope_v1("credentials", rows, wish, links))
 
 
-async def _create(caller: Caller, kind: CredentialKind, parts: Parts, form: Parameters) -> Response:
+async def _create(caller: Caller, by: Actor, kind: CredentialKind, parts: Parts, form: Parameters) -> Response:
     text, name = form.required(SECRETS[kind]), form.text("FriendlyName") or ""
     account = caller.account
     if (wanted := form.sid("AccountSid", "AC")) is not None:
         account = await acting_for(caller, wanted, parts)
     keep = keep_access_key if kind is CredentialKind.AWS else keep_public_key
     made: Credential = await keep(
-        account.sid, text, name, credentials=parts.ledger.credentials, keyring=parts.keyring, clock=parts.clock
+        account.sid, text, name, credentials=parts.ledger.credentials, keyring=parts.keyring, clock=parts.clock, by=by
     )
     return json_answer(credential_json(made, parts.public_url), 201)
 
 
-async def _rename(caller: Caller, kind: CredentialKind, sid: str, parts: Parts, form: Parameters) -> Response:
+async def _rename(
+    caller: Caller, by: Actor, kind: CredentialKind, sid: str, parts: Parts, form: Parameters
+) -> Response:
     found = await parts.ledger.credentials.fetch(caller.account.sid, kind, sid)
     name = form.sent("FriendlyName")
     if name is not None:
+        told = changes({"friendly_name": found.friendly_name}, {"friendly_name": check_name(name)})
+        deed = by.deed(Action.CREDENTIAL_CHANGED, found.account_sid, found.sid, changes=told)
         found = await parts.ledger.credentials.rename(
-            caller.account.sid, kind, sid, check_name(name), now=parts.clock.now()
+            caller.account.sid, kind, sid, name, now=parts.clock.now(), deed=deed
         )
     return json_answer(credential_json(found, parts.public_url))
 

@@ -9,7 +9,7 @@ from callreel.model.deletion_settings import DeletionSettings
 from callreel.parts import Parts
 from callreel.steps.choose_deletion import choose_deletion
 from callreel.web.answers import json_answer
-from callreel.web.auth import Acting, Opened
+from callreel.web.auth import Acting, By, Opened
 from callreel.web.description import answers, shape, takes
 from callreel.web.forms import FormOrJson
 from callreel.web.routes import on
@@ -36,10 +36,11 @@ async def fetch(account: Acting, parts: Opened) -> Response:
     responses=answers(200, "The settings, which hold from now on", SETTINGS),
     openapi_extra=takes(dict.fromkeys(_FLAGS, "flag"), json=True),
 )
-async def save(account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def save(account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Save the deletion settings; what is not sent keeps its value, an empty value is the default again"""
     sent = {field: form.flag(name) for name, field in _FLAGS.items() if form.sent(name) is not None}
-    return _answer(account, await choose_deletion(account.sid, sent, ledger=parts.ledger, clock=parts.clock), parts)
+    chosen = await choose_deletion(account.sid, sent, ledger=parts.ledger, clock=parts.clock, by=by)
+    return _answer(account, chosen, parts)
 
 
 def _answer(account: Account, chosen: DeletionSettings, parts: Parts) -> Response:

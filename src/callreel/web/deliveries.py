@@ -11,12 +11,13 @@ from callreel.errors import InvalidParameter, MissingParameter
 from callreel.ledger.paging import Page, Place, make_page
 from callreel.ledger.recordings import RecordingFilter
 from callreel.model.account import Account
+from callreel.model.deed import Actor
 from callreel.model.recording import UNFINISHED, Recording, State
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.parts import Parts
 from callreel.steps.restart import restart
 from callreel.web.answers import delivery_json, json_answer
-from callreel.web.auth import Acting, Opened
+from callreel.web.auth import Acting, By, Opened
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Query
 from callreel.web.pages import PageWish, envelope_v1, links_of
@@ -67,17 +68,17 @@ async def list_deliveries(account: Acting, parts: Opened, query: Query) -> Respo
     responses=answers(200, "How many were restarted", shape(restarted="integer")),
     openapi_extra=takes({"RecordingSid": "texts", "State": "text", "All": "flag"}, json=True),
 )
-async def restart_deliveries(account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def restart_deliveries(account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Restart parked and held deliveries under the settings as they are now"""
     if sids := form.all("RecordingSid"):
         found = await _named(account, sids, parts)
-        return json_answer({"restarted": await _restart(found, parts)})
+        return json_answer({"restarted": await _restart(found, parts, by)})
     state = form.choice("State", RESTARTABLE)
     if state is None and not form.flag("All"):
         raise MissingParameter("RecordingSid, State or All=true")
     restarted = 0
     for wanted in [state] if state else RESTARTABLE:
-        restarted += await _restart_all(account, wanted, parts)
+        restarted += await _restart_all(account, wanted, parts, by)
     return json_answer({"restarted": restarted})
 
 
@@ -103,17 +104,17 @@ async def _named(account: Account, sids: Sequence[str], parts: Parts) -> list[Re
     return [await parts.ledger.recordings.fetch(account.sid, sid) for sid in unique]
 
 
-async def _restart_all(account: Account, state: str, parts: Parts) -> int:
+async def _restart_all(account: Account, state: str, parts: Parts, by: Actor) -> int:
     place: Place | None = None
     restarted = 0
     while True:
         page = await _page(account, state, place, AT_ONCE, parts)
-        restarted += await _restart(page.rows, parts)
+        restarted += await _restart(page.rows, parts, by)
         if not page.has_next or not page.rows:
             return restarted
         place = Place(page.rows[-1].date_created, page.rows[-1].sid)
 
 
-async def _restart(found: Sequence[Recording], parts: Parts) -> int:
-    done = await asyncio.gather(*(restart(r, ledger=parts.ledger, buckets=parts.buckets) for r in found))
+async def _restart(found: Sequence[Recording], parts: Parts, by: Actor) -> int:
+    done = await asyncio.gather(*(restart(r, ledger=parts.ledger, buckets=parts.buckets, by=by) for r in found))
     return sum(done)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
+from callreel.model.deed import Action, changes
 from callreel.steps.open_account import check_friendly_name, issue_key
 from callreel.web.answers import answer_2010, key_json, list_answer_2010
-from callreel.web.auth import Acting, Opened, path_sid
+from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Query
 from callreel.web.pages import PageWish, links_of
@@ -40,7 +41,7 @@ async def list_keys(request: Request, account: Acting, parts: Opened, query: Que
     responses=answers(201, "The key with its secret, shown this once", NEW_KEY),
     openapi_extra=takes({"FriendlyName": "text"}),
 )
-async def create_key(request: Request, account: Acting, parts: Opened, form: Form) -> Response:
+async def create_key(request: Request, account: Acting, by: By, parts: Opened, form: Form) -> Response:
     """Create an API key"""
     key, secret = await issue_key(
         account,
@@ -48,6 +49,7 @@ async def create_key(request: Request, account: Acting, parts: Opened, form: For
         accounts=parts.ledger.accounts,
         digest=parts.digest,
         clock=parts.clock,
+        by=by,
     )
     return answer_2010(request, "Key", key_json(key) | {"secret": secret}, 201)
 
@@ -66,19 +68,21 @@ async def fetch_key(request: Request, sid: str, account: Acting, parts: Opened) 
     responses=answers(200, "The key under its new name", KEY),
     openapi_extra=takes({"FriendlyName": "text"}),
 )
-async def rename_key(request: Request, sid: str, account: Acting, parts: Opened, form: Form) -> Response:
+async def rename_key(request: Request, sid: str, account: Acting, by: By, parts: Opened, form: Form) -> Response:
     """Rename an API key"""
     key = await parts.ledger.accounts.fetch_key(account.sid, path_sid("SK", sid))
     name = form.sent("FriendlyName")
     if name is not None:
-        key = await parts.ledger.accounts.rename_key(
-            account.sid, key.sid, check_friendly_name(name), now=parts.clock.now()
-        )
+        told = changes({"friendly_name": key.friendly_name}, {"friendly_name": check_friendly_name(name)})
+        deed = by.deed(Action.KEY_CHANGED, account.sid, key.sid, changes=told)
+        key = await parts.ledger.accounts.rename_key(account.sid, key.sid, name, now=parts.clock.now(), deed=deed)
     return answer_2010(request, "Key", key_json(key))
 
 
 @on_2010(router, "DELETE", PATH + "/{sid}", responses=answers(204, "The key works no more"))
-async def delete_key(sid: str, account: Acting, parts: Opened) -> Response:
+async def delete_key(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete an API key"""
-    await parts.ledger.accounts.revoke_key(account.sid, path_sid("SK", sid))
+    key = await parts.ledger.accounts.fetch_key(account.sid, path_sid("SK", sid))
+    deed = by.deed(Action.KEY_DELETED, account.sid, key.sid, friendly_name=key.friendly_name)
+    await parts.ledger.accounts.revoke_key(account.sid, key.sid, now=parts.clock.now(), deed=deed)
     return Response(status_code=204)

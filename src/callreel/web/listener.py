@@ -17,6 +17,7 @@ import callreel
 from callreel.parts import Parts
 from callreel.web import (
     accounts,
+    audit,
     calls,
     conferences,
     credentials,
@@ -68,6 +69,7 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         deliveries.router,
         playback.router,
         events.router,
+        audit.router,
         deletion_settings.router,
         retention_classes.router,
     ),

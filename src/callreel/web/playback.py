@@ -11,12 +11,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from callreel.errors import NotAllowed, NotFound
+from callreel.model.deed import Action
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
 from callreel.steps.serve import SIGNED_URL_S, sign
 from callreel.web.answers import iso, json_answer
-from callreel.web.auth import Acting, Opened, opened, path_sid
+from callreel.web.auth import Acting, By, Opened, bearer_of, opened, path_sid
 from callreel.web.description import answers, asks, plain_operation, shape
 from callreel.web.forms import read_query
 from callreel.web.recording_media import media_answer
@@ -34,7 +35,7 @@ _NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
     "/v1/Accounts/{account_sid}/Recordings/{sid}/Playback",
     responses=answers(200, "A URL that plays the recording for 60 minutes", PLAYBACK),
 )
-async def playback(sid: str, account: Acting, parts: Opened) -> Response:
+async def playback(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Get a signed URL to play a recording"""
     recording = await parts.ledger.recordings.fetch(account.sid, RecordingSid(path_sid("RE", sid)))
     if recording.state not in COMPLETED:
@@ -44,6 +45,7 @@ async def playback(sid: str, account: Acting, parts: Opened) -> Response:
         url = await sign(recording, buckets=parts.buckets)
     else:
         url = _hosted_url(recording, int(expires.timestamp()), parts)
+    await parts.ledger.audit.write(by.deed(Action.PLAYBACK_ISSUED, account.sid, recording.sid, until=iso(expires)))
     return json_answer({"url": url, "expires_at": iso(expires), "peaks_url": None}, headers=_NO_STORE)
 
 
@@ -61,7 +63,7 @@ async def signed_media(request: Request) -> Response:
     recording = await parts.ledger.recordings.fetch(account_sid, sid)
     if recording.is_external:
         raise NotFound()
-    answer = await media_answer(request, recording, "", None, parts)
+    answer = await media_answer(request, recording, "", None, parts, bearer_of(request))
     answer.headers["referrer-policy"] = "no-referrer"
     return answer
 

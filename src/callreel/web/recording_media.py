@@ -24,12 +24,13 @@ from callreel.media.rendition_cache import RenditionCache
 from callreel.media.samples import read_bytes
 from callreel.media.wav import inspect_wav_file
 from callreel.media.wav_rendition import BLOCK_BYTES, serve_wav
+from callreel.model.deed import Action, Actor, Deed
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
 from callreel.steps.serve import Elsewhere, OnDisk, serve
 from callreel.web.answers import json_answer
-from callreel.web.auth import acting_for, opened, path_sid, sign_in
+from callreel.web.auth import acting_for, actor_of, opened, path_sid, sign_in
 from callreel.web.description import asks, plain_operation
 from callreel.web.forms import Parameters, read_query
 
@@ -59,15 +60,18 @@ async def fetch_media(request: Request) -> Response:
         raise NotFound()
     recording = await parts.ledger.recordings.fetch(account.sid, RecordingSid(path_sid("RE", sid)))
     channels = _requested_channels(read_query(request))
-    return await media_answer(request, recording, extension, channels, parts)
+    by = await actor_of(request, caller)
+    return await media_answer(request, recording, extension, channels, parts, by)
 
 
 async def media_answer(
-    request: Request, recording: Recording, extension: str, channels: RequestedChannels, parts: Parts
+    request: Request, recording: Recording, extension: str, channels: RequestedChannels, parts: Parts, by: Actor
 ) -> Response:
-    """The media itself, a part of it, or the way to the customer's bucket."""
+    """The media itself, a part of it, or the way to the customer's bucket. Whoever gets any of it is in the audit."""
     found = await serve(recording, extension=extension, requested_channels=channels, buckets=parts.buckets)
+    heard = by.deed(Action.RECORDING_LISTENED, recording.account_sid, recording.sid, form=extension or "original")
     if isinstance(found, Elsewhere):
+        await parts.ledger.audit.write_once(heard)  # for a HEAD too: its Location opens the media as well
         headers = {"location": found.url, "cache-control": "no-store", "referrer-policy": "no-referrer"}
         return json_answer({"redirect_to": found.url}, 302, headers)
     try:
@@ -78,7 +82,15 @@ async def media_answer(
             raise NotFound() from why  # deleted while we looked
         raise BlobMissing(f"The media of {recording.sid} is not in service storage") from why
     name = f"{recording.sid}.{extension or 'wav'}"
-    return rendition_answer(request, rendition, disposition=f'attachment; filename="{name}"')
+    answer = rendition_answer(request, rendition, disposition=f'attachment; filename="{name}"')
+    await note_listening(answer, heard, parts)
+    return answer
+
+
+async def note_listening(answer: Response, deed: Deed, parts: Parts) -> None:
+    """Write down who gets the media before they get it; nothing for a HEAD, or for one who has it already."""
+    if isinstance(answer, StreamingResponse):
+        await parts.ledger.audit.write_once(deed)
 
 
 def _rendition(

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Response
 
 from callreel.errors import InvalidParameter
 from callreel.model.account import Account
+from callreel.model.deed import Actor
 from callreel.model.storage_settings import ExternalMedia, FatalErrorPolicy, RecordingKind, StorageSettings
 from callreel.parts import Parts
 from callreel.steps.choose_storage import choose_storage
 from callreel.web.answers import json_answer, twilio_settings_json, voice_settings_json
-from callreel.web.auth import Acting, Opened, SignedIn
+from callreel.web.auth import Acting, By, Opened, SignedIn
 from callreel.web.description import answers, shape, takes
 from callreel.web.forms import Form, FormOrJson, Parameters
 from callreel.web.routes import on
@@ -79,10 +80,10 @@ async def fetch_video(caller: SignedIn, parts: Opened) -> Response:
     responses=answers(200, "The settings for video recordings made from now on", VIDEO_SETTINGS),
     openapi_extra=takes(_TAKEN, required=["FriendlyName"]),
 )
-async def save_video(caller: SignedIn, parts: Opened, form: Form) -> Response:
+async def save_video(caller: SignedIn, by: By, parts: Opened, form: Form) -> Response:
     """Save the video recording settings; what is not sent keeps its value"""
     form.required("FriendlyName")
-    settings = await _save(caller.account, RecordingKind.VIDEO, form, parts)
+    settings = await _save(caller.account, RecordingKind.VIDEO, form, parts, by)
     return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{VIDEO_PATH}"))
 
 
@@ -105,10 +106,10 @@ async def fetch_composition(caller: SignedIn, parts: Opened) -> Response:
     responses=answers(200, "The settings as they were saved; no compositions are made here", VIDEO_SETTINGS),
     openapi_extra=takes(_TAKEN, required=["FriendlyName"]),
 )
-async def save_composition(caller: SignedIn, parts: Opened, form: Form) -> Response:
+async def save_composition(caller: SignedIn, by: By, parts: Opened, form: Form) -> Response:
     """Save the composition settings; what is not sent keeps its value"""
     form.required("FriendlyName")
-    settings = await _save(caller.account, RecordingKind.COMPOSITION, form, parts)
+    settings = await _save(caller.account, RecordingKind.COMPOSITION, form, parts, by)
     return json_answer(twilio_settings_json(caller.account.sid, settings, f"{parts.public_url}{COMPOSITION_PATH}"))
 
 
@@ -126,13 +127,13 @@ async def fetch_voice(account: Acting, parts: Opened) -> Response:
     responses=answers(200, "The settings for voice recordings made from now on", VOICE_SETTINGS),
     openapi_extra=takes(_TAKEN_FOR_VOICE, json=True),
 )
-async def save_voice(account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def save_voice(account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Save the voice recording settings; what is not sent keeps its value"""
-    settings = await _save(account, RecordingKind.VOICE, form, parts)
+    settings = await _save(account, RecordingKind.VOICE, form, parts, by)
     return json_answer(voice_settings_json(account.sid, settings, _voice_url(account, parts)))
 
 
-async def _save(account: Account, kind: RecordingKind, form: Parameters, parts: Parts) -> StorageSettings:
+async def _save(account: Account, kind: RecordingKind, form: Parameters, parts: Parts, by: Actor) -> StorageSettings:
     _, before = await parts.ledger.settings.current(account.sid, kind)
     return await choose_storage(
         account.sid,
@@ -141,6 +142,7 @@ async def _save(account: Account, kind: RecordingKind, form: Parameters, parts: 
         ledger=parts.ledger,
         private_networks=parts.chosen.private_networks,
         clock=parts.clock,
+        by=by,
     )
 
 

@@ -16,7 +16,7 @@ from callreel.model.video_track import TrackType
 from callreel.parts import Parts
 from callreel.steps.request_deletion import request_deletion
 from callreel.web.answers import json_answer
-from callreel.web.auth import Opened, SignedIn, path_sid
+from callreel.web.auth import By, Opened, SignedIn, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import PageWish, envelope_v1, links_of
@@ -63,10 +63,10 @@ async def fetch_of_account(sid: str, caller: SignedIn, parts: Opened) -> Respons
 
 
 @on(router, "DELETE", OF_ACCOUNT + "/{sid}", responses=answers(204, "The media is gone for good"))
-async def delete_of_account(sid: str, caller: SignedIn, parts: Opened) -> Response:
+async def delete_of_account(sid: str, caller: SignedIn, by: By, parts: Opened) -> Response:
     """Delete a video recording"""
     recording = await fetch_video(caller.account.sid, sid, parts)
-    await request_deletion(caller.account.sid, recording.sid, ledger=parts.ledger)
+    await request_deletion(caller.account.sid, recording.sid, ledger=parts.ledger, by=by)
     return Response(status_code=204)
 
 
@@ -94,10 +94,10 @@ async def fetch_of_room(room: str, sid: str, caller: SignedIn, parts: Opened) ->
 
 
 @on(router, "DELETE", OF_ROOM + "/{sid}", responses=answers(204, "The media is gone for good"))
-async def delete_of_room(room: str, sid: str, caller: SignedIn, parts: Opened) -> Response:
+async def delete_of_room(room: str, sid: str, caller: SignedIn, by: By, parts: Opened) -> Response:
     """Delete a room's recording"""
     recording = await fetch_video_of_room(caller.account.sid, room, sid, parts)
-    await request_deletion(caller.account.sid, recording.sid, ledger=parts.ledger)
+    await request_deletion(caller.account.sid, recording.sid, ledger=parts.ledger, by=by)
     return Response(status_code=204)
 
 

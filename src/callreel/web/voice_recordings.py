@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from callreel.errors import NotFound
 from callreel.ledger.recordings import RecordingFilter
 from callreel.model.account import Account
+from callreel.model.deed import Actor
 from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
@@ -21,7 +22,7 @@ from callreel.web.answers import (
     list_answer_2010,
     recording_json,
 )
-from callreel.web.auth import Acting, Opened, path_sid
+from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import PageWish, links_of
@@ -95,9 +96,9 @@ async def fetch_of_account(request: Request, sid: str, account: Acting, parts: O
 
 
 @on_2010(router, "DELETE", OF_ACCOUNT + "/{sid}", responses=answers(204, "The media is gone for good"))
-async def delete_of_account(sid: str, account: Acting, parts: Opened) -> Response:
+async def delete_of_account(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete a recording"""
-    await _delete(await fetch_recording(account, sid, parts), parts)
+    await _delete(await fetch_recording(account, sid, parts), parts, by)
     return Response(status_code=204)
 
 
@@ -123,9 +124,9 @@ async def fetch_of_call(request: Request, call_sid: str, sid: str, account: Acti
 
 
 @on_2010(router, "DELETE", OF_CALL + "/{sid}", responses=answers(204, "The media is gone for good"))
-async def delete_of_call(call_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
+async def delete_of_call(call_sid: str, sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete a call's recording"""
-    await _delete(await _fetch_of_call(account, call_sid, sid, parts), parts)
+    await _delete(await _fetch_of_call(account, call_sid, sid, parts), parts, by)
     return Response(status_code=204)
 
 
@@ -159,9 +160,9 @@ async def fetch_of_conference(
 
 
 @on_2010(router, "DELETE", OF_CONFERENCE + "/{sid}", responses=answers(204, "The media is gone for good"))
-async def delete_of_conference(conference_sid: str, sid: str, account: Acting, parts: Opened) -> Response:
+async def delete_of_conference(conference_sid: str, sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete a conference's recording"""
-    await _delete(await _fetch_of_conference(account, conference_sid, sid, parts), parts)
+    await _delete(await _fetch_of_conference(account, conference_sid, sid, parts), parts, by)
     return Response(status_code=204)
 
 
@@ -184,8 +185,8 @@ async def fetch_recording(account: Account, sid: str, parts: Parts, *, with_dele
     return recording
 
 
-async def _delete(recording: Recording, parts: Parts) -> None:
-    await request_deletion(recording.account_sid, recording.sid, ledger=parts.ledger)
+async def _delete(recording: Recording, parts: Parts, by: Actor) -> None:
+    await request_deletion(recording.account_sid, recording.sid, ledger=parts.ledger, by=by)
     await parts.renditions.forget(recording.sid)
 
 
