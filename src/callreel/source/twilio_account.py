@@ -189,7 +189,9 @@ class TwilioAccount:
             raise await self._no_media(account_sid, sid, response, body)
 
     async def delete(self, account_sid: str, sid: str) -> DeleteAnswer:
-        """Delete a recording at the source. May be repeated.
+        """Delete a recording at the source. May be repeated, and is: aiohttp sends a request again, once, when its
+        connection broke before any answer. So `NOT_THERE` may be the echo of this very call, and says who deleted it
+        only to a caller who wrote down that it was about to.
 
         Whatever the source said and meant is an answer; what left it open whether the recording is gone is raised:
         `SourceUnreachable`, `SourceStumbled`, `SourceRateLimited`, and `SourceUnauthorized`.
