@@ -98,11 +98,15 @@ class Buckets:
         """
         if not recording.is_external:
             return self.storage
-        destination = self._named_by(recording.settings)
-        role = _role_of(recording.settings)
+        return await self.of_settings(recording.account_sid, recording.settings)
+
+    async def of_settings(self, account_sid: AccountSid, settings: StorageSettings) -> S3Bucket:
+        """The customer's bucket that settings name. Raises as `of`."""
+        destination = self._named_by(settings)
+        role = _role_of(settings)
         if role is not None:
-            return await self.open_with_role(recording.account_sid, role, destination)
-        return await self.open(recording.account_sid, recording.settings.aws_credentials_sid, destination)
+            return await self.open_with_role(account_sid, role, destination)
+        return await self.open(account_sid, settings.aws_credentials_sid, destination)
 
     async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
         """A destination opened with one of the account's credentials. Raises `CredentialMissing`."""

@@ -191,3 +191,15 @@ async def test_a_wrong_secret_is_refused(moto: Moto, bucket: S3Bucket, http: aio
     with pytest.raises(BucketRefused) as caught:
         await wrong.put("calls/RE1", some_blob(), WAV)
     assert caught.value.code == "SignatureDoesNotMatch"
+
+
+async def test_every_version_of_a_key_is_listed_with_what_it_holds(moto: Moto, bucket: S3Bucket) -> None:
+    moto.client.put_bucket_versioning(Bucket=bucket.destination.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"first", b"other"):
+        moto.client.put_object(Bucket=bucket.destination.bucket, Key="a/b", Body=body)
+    listed = [one async for one in bucket.list_contents("a/")]
+    assert {(one.key, one.size_bytes) for one in listed} == {("a/b", 5)}
+    assert len({one.etag for one in listed}) == 2
+    read = {b"".join([p async for p in bucket.read("a/b", version_id=one.version_id)]) for one in listed}
+    assert read == {b"first", b"other"}
+    assert [one async for one in bucket.list_contents("c/")] == []

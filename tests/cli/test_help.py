@@ -26,6 +26,7 @@ EVERY = (
     "accounts keys revoke",
     "deliveries list",
     "deliveries restart",
+    "check",
     "config show",
     "config check",
     "iam-policy",

@@ -91,6 +91,15 @@ class OpenUpload(NamedTuple):
     initiated: datetime
 
 
+class Listed(NamedTuple):
+    """One content that lies under a key. `version_id` is None where the bucket keeps no versions."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    version_id: str | None = None
+
+
 class Bucket(Protocol):
     """A place for objects. Every verb may be called twice with the same effect as once."""
 

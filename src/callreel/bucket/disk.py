@@ -12,11 +12,12 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from callreel.bucket.bucket import Blob, BlobFile, ObjectFacts, PutOptions
+from callreel.bucket.bucket import Blob, BlobFile, Listed, ObjectFacts, PutOptions
 from callreel.errors import BlobAltered, BucketStumbled, InvalidDestination, NotFound, RangeNotSatisfiable
 from callreel.model.destination import MAX_KEY_BYTES
 from callreel.model.evidence import Answer
@@ -26,6 +27,7 @@ T = TypeVar("T")
 
 COPY_BYTES = 1 << 20
 READ_BYTES = 256 << 10
+LISTED_AT_ONCE = 1000
 _CANNOT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES})
 
 
@@ -92,6 +94,16 @@ class DiskBucket:
         """As `Bucket.delete`; directories that become empty go with the object."""
         await asyncio.to_thread(_translating, self._remove, self.path_of(key))
 
+    async def list_contents(self, prefix: str) -> AsyncIterator[Listed]:
+        """Every object whose key begins with the prefix, in no order. For examinations."""
+        begin = self._objects.joinpath(*prefix.split("/")[:-1])
+        files = _walk(begin)
+        while batch := await asyncio.to_thread(lambda: list(islice(files, LISTED_AT_ONCE))):
+            for path, size_bytes in batch:
+                key = path.relative_to(self._objects).as_posix()
+                if key.startswith(prefix):
+                    yield Listed(key, size_bytes, "")
+
     def _store(self, path: Path, blob: Blob) -> str:
         tmp = self._tmp / secrets.token_hex(16)
         try:
@@ -136,6 +148,22 @@ class DiskBucket:
                 (self._objects / directory).rmdir()
             except OSError:  # not empty, or somebody removed it first
                 return
+
+
+def _walk(directory: Path) -> Iterator[tuple[Path, int]]:
+    try:
+        entries = os.scandir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # removed while we looked
+    with entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(Path(entry.path))
+            else:
+                try:
+                    yield Path(entry.path), entry.stat(follow_symlinks=False).st_size
+                except FileNotFoundError:
+                    continue
 
 
 def _is_unsafe(segment: str) -> bool:

@@ -9,7 +9,9 @@ Permissions it needs
 - s3:PutObjectRetention and s3:PutObjectLegalHold when Object Lock is asked for; s3:GetObjectRetention and
   s3:GetObjectLegalHold only to see it in `head`.
 
-Calls it never makes: ListObjects, ListBuckets, HeadBucket, anything on ACLs, policies or versions.
+- s3:ListBucketVersions, or s3:ListBucket, only for `list_contents`, which a checker asks; a delivery never lists.
+
+Calls it never makes: ListBuckets, HeadBucket, anything on ACLs and policies.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from functools import partial
 
 import aiohttp
 
-from callreel.bucket.bucket import Blob, ObjectFacts, OpenUpload, PutOptions
+from callreel.bucket.bucket import Blob, Listed, ObjectFacts, OpenUpload, PutOptions
 from callreel.bucket.dialects import Dialect, dialect_of
 from callreel.bucket.documents import (
     LEGAL_HOLD,
@@ -136,13 +138,20 @@ class S3Bucket:
             lock=_lock_in(reply.headers),
         )
 
-    async def read(self, key: str, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+    @property
+    def may_hide_md5(self) -> bool:
+        """Whether even an ETag of 32 digits need not be the MD5 of what it stands for."""
+        return not self._dialect.etag_is_md5
+
+    async def read(
+        self, key: str, start: int = 0, stop: int | None = None, *, version_id: str | None = None
+    ) -> AsyncIterator[bytes]:
         ranged = start > 0 or stop is not None
         if stop is not None and stop <= start:
             return
         headers = {"Range": f"bytes={start}-{'' if stop is None else stop - 1}"} if ranged else {}
         try:
-            async with self._wire.stream(key, headers) as response:
+            async with self._wire.stream(key, headers, _version(version_id)) as response:
                 if ranged and response.status != 206:
                     raise BucketStumbled("RangeIgnored", "the bucket sent the whole object", status=response.status)
                 async for piece in pieces(response):
@@ -223,6 +232,42 @@ class S3Bucket:
                 return
             after = here
 
+    async def list_contents(self, prefix: str) -> AsyncIterator[Listed]:
+        """Every content under keys that begin with the prefix, all versions of a key one after the other.
+
+        Where versions may not be listed, or are not known, the current contents alone. For examinations: needs more
+        than a delivery. Raises `BucketRefused` or `BucketStumbled` where nothing may be listed, as `put` else.
+        """
+        try:
+            async for listed in self._list("versions", "ListVersionsResult", "Version", prefix):
+                yield listed
+            return
+        except (BucketRefused, BucketStumbled) as error:
+            if error.status not in _LISTING_DENIED:
+                raise
+        async for listed in self._list("list-type", "ListBucketResult", "Contents", prefix):
+            yield listed
+
+    async def _list(self, verb: str, document: str, element: str, prefix: str) -> AsyncIterator[Listed]:
+        after: list[tuple[str, str]] = []
+        while True:
+            query = [(verb, "2" if verb == "list-type" else ""), ("prefix", prefix), *after]
+            page = _document(await self._wire.ask("GET", "", query=query, limit=LISTING_BYTES), document)
+            for one in page.children(element):
+                key, size = one.text("Key"), one.text("Size") or ""
+                if key and key.startswith(prefix) and size.isdecimal():
+                    version_id = one.text("VersionId")
+                    yield Listed(key, int(size), one.text("ETag") or "", None if version_id == "null" else version_id)
+            marks = [
+                ("continuation-token", page.text("NextContinuationToken")),
+                ("key-marker", page.text("NextKeyMarker")),
+                ("version-id-marker", page.text("NextVersionIdMarker")),
+            ]
+            here = [(name, mark) for name, mark in marks if mark]
+            if page.text("IsTruncated") != "true" or not here or here == after:
+                return
+            after = here
+
     def _refusal_of(self, reply: Reply, options: PutOptions) -> Exception:
         """The error of a put or begin. One that says there is no Object Lock is the bucket's no, not a mistake."""
         error = self._wire.refusal(reply)
@@ -248,7 +293,7 @@ class S3Bucket:
             reply = await self._wire.exchange(
                 "PUT",
                 key,
-                query=[(name, ""), *([("versionId", version_id)] if version_id else [])],
+                query=[(name, ""), *_version(version_id)],
                 headers={
                     "Content-Type": "application/xml",
                     "Content-MD5": base64_of(hashlib.md5(body, usedforsecurity=False).digest()),
@@ -356,6 +401,10 @@ class S3Bucket:
                 await self.abort_upload(key, upload_id)
         except (NotNow, Final, TimeoutError):
             pass  # the error under way matters more; the sweep aborts what is left
+
+
+def _version(version_id: str | None) -> list[tuple[str, str]]:
+    return [("versionId", version_id)] if version_id else []
 
 
 def _read_unaltered(blob: Blob) -> bytes:

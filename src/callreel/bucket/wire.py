@@ -144,11 +144,13 @@ class Wire:
             raise
 
     @asynccontextmanager
-    async def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def stream(
+        self, key: str, headers: Mapping[str, str], query: Query = ()
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The open answer to a GET, status 200 or 206; read it with `pieces`. Raises as `ask`."""
         allowed = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=IDLE_S)
         for may_move in (True, False):
-            request = self._request("GET", key, (), headers, None, EMPTY_SHA256, allowed)
+            request = self._request("GET", key, query, headers, None, EMPTY_SHA256, allowed)
             try:
                 response = await request
                 reply = None if response.status in (200, 206) else await read_reply(response, ERROR_BYTES)

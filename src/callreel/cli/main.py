@@ -18,6 +18,7 @@ COMMANDS = {
     "accounts": "Accounts, their tokens and their API keys.",
     "deliveries": "What has not reached its bucket; restart what was given up.",
     "audit": "Who did what and who listened; prove that nobody changed it.",
+    "check": "Examine database, spool and buckets: does every promise hold?",
     "config": "Show the effective settings, or try them.",
     "iam-policy": "The least an access key must be allowed.",
     "decrypt": "Open an encrypted recording and check its tag.",

@@ -17,6 +17,7 @@ from callreel.ledger.audit import Audit, write_deeds
 from callreel.ledger.calls import Calls
 from callreel.ledger.credentials import Credentials
 from callreel.ledger.deletion_settings import DeletionChoices
+from callreel.ledger.examination import Examination
 from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.migrations import Migrations
@@ -45,6 +46,7 @@ class Ledger:
         self._clock = clock
         self.settings = SettingsBook(engine)
         self.recordings = Recordings(engine, self.settings)
+        self.examination = Examination(engine, self.recordings)
         self.accounts = Accounts(engine)
         self.credentials = Credentials(engine)
         self.deletion_settings = DeletionChoices(engine)
@@ -114,7 +116,12 @@ class Ledger:
                 raise Outrun(recording.sid)
             await transaction.execute(
                 insert(tombstones).values(
-                    sid=recording.sid, account_sid=recording.account_sid, purged_at=now, reason=reason
+                    sid=recording.sid,
+                    account_sid=recording.account_sid,
+                    purged_at=now,
+                    reason=reason,
+                    deleted_at=recording.deleted_at,
+                    purge_after=recording.purge_after,
                 )
             )
             await transaction.execute(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, Select, Text, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, Row, RowMapping, Select, Text, and_, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
@@ -50,6 +50,11 @@ class MoveLine:
     worker: str
     fence: int
     reason: str | None
+
+    @classmethod
+    def of(cls, row: RowMapping) -> MoveLine:
+        """The line of a row of `moves`."""
+        return cls(**{name: row[name] for name in ("from_state", "to_state", "at", "worker", "fence", "reason")})
 
 
 class Recordings:
@@ -187,10 +192,7 @@ class Recordings:
         )
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
-        return [
-            MoveLine(**{name: row[name] for name in ("from_state", "to_state", "at", "worker", "fence", "reason")})
-            for row in rows
-        ]
+        return [MoveLine.of(row) for row in rows]
 
     async def count_by_state(self) -> dict[str, int]:
         """How many unfinished recordings there are in each state, over all accounts. For metrics."""
@@ -201,6 +203,10 @@ class Recordings:
         )
         async with self._engine.connect() as connection:
             return {row.state: row.total for row in await connection.execute(query)}
+
+    async def read_rows(self, rows: Sequence[Row[Any]]) -> Sequence[Recording]:
+        """Whole rows of `recordings`, read by another part of the ledger, as recordings."""
+        return await self._read_all(rows)
 
     async def _read_all(self, rows: Sequence[Row[Any]]) -> Sequence[Recording]:
         """Rows as recordings; those of kind `video` with their tracks, which voice costs no query."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -310,8 +311,35 @@ tombstones = Table(
     Column("account_sid", Text, nullable=False),
     _moment("purged_at"),
     Column("reason", Text, nullable=False),
+    _moment("deleted_at", nullable=True),
+    _moment("purge_after", nullable=True),
 )
-"""What remains of a purged recording, so that its SID is never used again."""
+"""What remains of a purged recording, so that its SID is never used again, and that it was kept long enough is seen."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("host_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    _moment("date_created"),
+    _moment("date_removed", nullable=True),
+    Column("reason", Text),
+)
+"""Files nobody can explain, by the spool they lie in. A row stays when its file was taken away, with the reason."""
+
+heartbeats = Table(
+    "heartbeats",
+    metadata,
+    Column("host_id", Text, primary_key=True),
+    Column("boot_id", Text, nullable=False),
+    _moment("wall"),
+    Column("monotonic_s", Double, nullable=False),
+    _moment("distrusted_since", nullable=True),
+    Column("distrusted_why", Text),
+    Column("sane_s", Double, nullable=False, server_default=text("0")),
+)
+"""What each worker's two clocks said last. While they are distrusted nothing is destroyed because its time has come."""
 
 migrations = Table(
     "migrations",

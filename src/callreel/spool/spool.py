@@ -77,6 +77,18 @@ class SpooledBlob:
         except OSError as why:
             raise SpoolFailed(f"{self.path.name} could not be read from the spool: {why.strerror}") from why
 
+    def kept_bytes(self) -> int | None:
+        """How many bytes of the blob the disk holds, by the length of its file; None when the file is not there.
+
+        Raises `SpoolFailed` when the disk refuses.
+        """
+        try:
+            return os.stat(self.path, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return None
+        except OSError as why:
+            raise SpoolFailed(f"{self.path.name} could not be looked at: {why.strerror}") from why
+
 
 class Spool:
     """One host's spool directory. `open` before use, `close` after."""
