@@ -8,10 +8,10 @@ DEV := .venv/dev-stamp
 SET_UP := tools/set_up.py pyproject.toml requirements-uv.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench chaos lock clean
+.PHONY: help setup demo test serve check bench chaos screenshots lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: $(DEV) ## build .venv from the lock files
 
@@ -37,6 +37,9 @@ bench: $(DEV) ## measure against peers on this machine
 chaos: $(DEV) ## kill it, lie to it, break its disk; RECORDINGS=10000 SEED=7
 	@$(BIN)/python -m tests.chaos $(addprefix --recordings ,$(RECORDINGS)) $(addprefix --seed ,$(SEED)) \
 		$(addprefix --only ,$(ONLY))
+
+screenshots: $(DEV) ## take a picture of every page of the Console, light, dark and narrow
+	PYTHONPATH=src $(BIN)/python -m tests.console.screenshots
 
 lock: $(DEV) ## renew the lock files within pyproject.toml's bounds
 	$(BIN)/python tools/lock.py

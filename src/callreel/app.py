@@ -32,6 +32,7 @@ from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import load_master_key
 from callreel.sealing.media_ticket import TicketOffice
+from callreel.sealing.passwords import Passwords
 from callreel.sealing.tokens import TokenDigest
 from callreel.settings import Settings
 from callreel.spool.spool import Spool
@@ -105,6 +106,7 @@ async def open_parts(
                 digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
                 index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
                 tickets=TicketOffice(await _installation_secret(TICKET_KEY, ledger, keyring)),
+                passwords=Passwords(),
                 guard=guard,
                 sender=CallbackSender(calls, clock),
                 renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),

@@ -19,6 +19,7 @@ from callreel.outbound.guard import Guard
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.media_ticket import TicketOffice
+from callreel.sealing.passwords import Passwords
 from callreel.sealing.tokens import TokenDigest
 from callreel.spool.spool import Spool
 from callreel.steps.read_calls import SealedLogs
@@ -51,6 +52,7 @@ class Parts:
     digest: TokenDigest
     index: BlindIndex
     tickets: TicketOffice
+    passwords: Passwords
     guard: Guard
     sender: CallbackSender
     renditions: RenditionCache

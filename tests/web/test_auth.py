@@ -9,7 +9,7 @@ import pytest
 from callreel.clock import SetClock
 from callreel.model.account import AccountStatus
 from callreel.parts import Parts
-from callreel.web.sign_in_limits import A_SECOND, BURST
+from callreel.sign_in_limits import A_SECOND, BURST
 from tests.web.conftest import UNKNOWN, Caller
 
 LIST = "/2010-04-01/Accounts.json"

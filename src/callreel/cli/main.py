@@ -16,6 +16,7 @@ COMMANDS = {
     "serve": "Run the service: API and workers.",
     "demo": "Do the main job once on embedded parts, and show it.",
     "accounts": "Accounts, their tokens and their API keys.",
+    "users": "People who may sign in to the Console.",
     "deliveries": "What has not reached its bucket; restart what was given up.",
     "audit": "Who did what and who listened; prove that nobody changed it.",
     "check": "Examine database, spool and buckets: does every promise hold?",

@@ -20,9 +20,12 @@ from callreel.cli.installation import make_data_dir
 from callreel.cli.listener import Listener, allow_many_files, bind, url_of
 from callreel.cli.logs import Level
 from callreel.cli.stopping import Stopping
+from callreel.console.console import make_console
+from callreel.model import person as people
 from callreel.model.deed import OPERATOR
 from callreel.parts import Parts
 from callreel.settings import Settings
+from callreel.steps.admit_person import admit_person
 from callreel.steps.open_account import open_account
 from callreel.web.listener import make_web
 from callreel.worker.duties import keep_renditions
@@ -32,6 +35,7 @@ app = typer.Typer(add_completion=False)
 
 Role = Literal["all", "api", "worker"]
 FIRST_ACCOUNT = "Main account"
+FIRST_PERSON = "owner@callreel.localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,8 @@ async def _run(service: Service, database_url: str) -> None:
         async with _renditions(parts, service), asyncio.TaskGroup() as group:
             listener = None
             if service.bound is not None:
-                listener = Listener(make_web(parts), on_answering=lambda: _announce(service, sign_in))
+                doors = make_web(parts, console=make_console(parts))
+                listener = Listener(doors, on_answering=lambda: _announce(service, sign_in))
                 group.create_task(_listen(listener, service.bound, stop))
                 group.create_task(keep_renditions(parts, stop))
             if service.works:
@@ -142,8 +147,10 @@ def _announce(service: Service, sign_in: dict[str, str] | None) -> None:
         typer.echo(f"listening on {document['url']}", err=True)
     if sign_in is not None:
         words += (
-            f"\nAccount SID  {sign_in['sid']}\nAuth token   {sign_in['auth_token']}\n"
-            "This is the sign-in. The token is shown this once."
+            f"\nConsole      {service.public_url}/console/\n"
+            f"E-mail       {sign_in['email']}\nPassword     {sign_in['password']}\n"
+            f"Account SID  {sign_in['sid']}\nAuth token   {sign_in['auth_token']}\n"
+            "The first two are for you, the last two for programs. Password and token are shown this once."
         )
     service.asked.answer(document, words)
 
@@ -160,4 +167,13 @@ async def _first_account(parts: Parts) -> dict[str, str] | None:
         clock=parts.clock,
         by=OPERATOR,
     )
-    return {"sid": account.sid, "auth_token": token}
+    person, password = await admit_person(
+        account,
+        FIRST_PERSON,
+        people.Role.OWNER,
+        password=None,
+        people=parts.ledger.people,
+        passwords=parts.passwords,
+        clock=parts.clock,
+    )
+    return {"sid": account.sid, "auth_token": token, "email": person.email, "password": password or ""}

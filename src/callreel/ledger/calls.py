@@ -107,6 +107,27 @@ class Calls:
             raise NotFound()
         return _call(row)
 
+    async def find_many(self, account_sid: AccountSid, sids: Sequence[str]) -> Sequence[CallRow]:
+        """Those call logs of an account that there are of these SIDs, in no order."""
+        if not sids:
+            return []
+        query = select(calls).where(calls.c.account_sid == account_sid, calls.c.sid.in_(sids))
+        async with self._engine.connect() as connection:
+            return [_call(row) for row in (await connection.execute(query)).mappings()]
+
+    async def list_sids_of(
+        self, account_sid: AccountSid, *, from_mark: bytes, to_mark: bytes, most: int
+    ) -> Sequence[str]:
+        """The newest calls, up to `most` from and `most` to a number."""
+        c = calls.c
+        found: list[str] = []
+        async with self._engine.connect() as connection:
+            for column, mark in ((c.from_mark, from_mark), (c.to_mark, to_mark)):
+                query = select(c.sid).where(c.account_sid == account_sid, column == mark)
+                query = query.order_by(c.date_created.desc(), c.sid.desc()).limit(most)
+                found += (await connection.execute(query)).scalars()
+        return found
+
     async def list(
         self, account_sid: AccountSid, wanted: CallFilter, *, place: Place | None, size: int
     ) -> Page[CallRow]:

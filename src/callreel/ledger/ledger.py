@@ -24,6 +24,8 @@ from callreel.ledger.migrations import Migrations
 from callreel.ledger.moved_items import MovedItems
 from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Write, check_arrow
 from callreel.ledger.outbox import Outbox
+from callreel.ledger.peaks import PeakShelf
+from callreel.ledger.people import People
 from callreel.ledger.recordings import Recordings
 from callreel.ledger.retention_classes import RetentionClasses
 from callreel.ledger.rooms import Rooms
@@ -55,6 +57,8 @@ class Ledger:
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.calls = Calls(engine)
+        self.people = People(engine)
+        self.peaks = PeakShelf(engine)
         self.rooms = Rooms(engine)
         self.audit = Audit(engine, clock)
         self.retention_classes = RetentionClasses(engine, clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, Row, RowMapping, Select, Text, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, ColumnElement, Row, RowMapping, Select, Text, and_, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
@@ -16,7 +16,7 @@ from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import moves, recordings, settings_versions, tombstones
 from callreel.ledger.video_tracks import VideoFilter, tracks_of, video_page
-from callreel.model.recording import CallbackWish, Recording, State
+from callreel.model.recording import UNFINISHED, CallbackWish, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
 from callreel.model.video_track import VideoTrack
@@ -38,6 +38,12 @@ class RecordingFilter:
     include_deleted: bool = False
     kind: RecordingKind = RecordingKind.VOICE
     states: frozenset[State] | None = None
+    sid: str | None = None
+    call_sids: tuple[str, ...] | None = None
+    source: str | None = None
+    is_external: bool | None = None
+    least_ms: int | None = None
+    below_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,16 @@ class Recordings:
             raise NotFound()
         return recording
 
+    async def find_many(self, account_sid: AccountSid, sids: Sequence[str]) -> Sequence[Recording]:
+        """Those recordings of an account that there are of these SIDs, newest first."""
+        if not sids:
+            return []
+        query = select(recordings).where(recordings.c.sid.in_(sids), recordings.c.account_sid == account_sid)
+        query = query.order_by(recordings.c.date_created.desc(), recordings.c.sid.desc())
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return await self._read_all(rows)
+
     async def find_for_work(self, sid: RecordingSid) -> Recording | None:
         """The recording a job names. For workers, which act for the installation and not for a caller."""
         row = await self._for_work.find(sid)
@@ -95,6 +111,12 @@ class Recordings:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).all()
         return make_page(await self._read_all(rows), place=place, size=size)
+
+    async def count(self, account_sid: AccountSid, wanted: RecordingFilter, *, most: int) -> int:
+        """How many recordings a filter matches; more than `most` are not counted, and `most + 1` is said."""
+        matching = _filtered(account_sid, wanted).with_only_columns(recordings.c.sid).limit(most + 1).subquery()
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(select(func.count()).select_from(matching))).scalar_one())
 
     async def list_video(
         self, account_sid: AccountSid, wanted: VideoFilter, *, place: Place | None, size: int
@@ -239,6 +261,24 @@ async def _rows_by_sid(connection: AsyncConnection, sids: Sequence[str]) -> dict
 _BY_SID = select(recordings).where(recordings.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
 
 
+def _narrowed(wanted: RecordingFilter) -> list[ColumnElement[bool]]:
+    """What only the Console asks for, and what tells PostgreSQL that a partial index will do."""
+    c = recordings.c
+    conditions: list[ColumnElement[bool]] = []
+    for column, value in ((c.sid, wanted.sid), (c.source, wanted.source), (c.is_external, wanted.is_external)):
+        if value is not None:
+            conditions.append(column == value)
+    if wanted.call_sids is not None:
+        conditions.append(c.call_sid.in_(wanted.call_sids))
+    if wanted.least_ms is not None:
+        conditions.append(c.duration_ms >= wanted.least_ms)
+    if wanted.below_ms is not None:
+        conditions.append(c.duration_ms < wanted.below_ms)
+    if wanted.states is not None and wanted.states <= UNFINISHED:
+        conditions.append(c.unfinished)
+    return conditions
+
+
 def _beyond(place: Place | None, wanted: RecordingFilter) -> RecordingFilter:
     """The filter without the bound that a place already implies.
 
@@ -269,4 +309,5 @@ def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
         conditions.append(c.state.in_(wanted.states))
     if not wanted.include_deleted:
         conditions.append(c.state.not_in(_SOFT_DELETED))
+    conditions += _narrowed(wanted)
     return select(recordings).where(and_(*conditions))

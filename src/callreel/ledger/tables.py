@@ -89,6 +89,50 @@ credentials = Table(
     Index(None, "account_sid", "kind", "date_created", "sid"),
 )
 
+users = Table(
+    "users",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("email", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    _moment("last_sign_in", nullable=True),
+    UniqueConstraint("email"),
+    Index(None, "account_sid", "date_created", "sid"),
+)
+"""Who may sign in to the Console. An address is one person, whatever the account."""
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("user_sid", Text, ForeignKey("users.sid", ondelete="CASCADE"), nullable=False),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    _moment("date_created"),
+    _moment("seen_at"),
+    Column("ended", Boolean, nullable=False, server_default=text("false")),
+    Column("kept_form", LargeBinary),
+    Index(None, "user_sid"),
+    Index(None, "seen_at"),
+)
+"""Signed-in browsers, under a digest of what the browser holds. `kept_form` is sealed and read once."""
+
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("user_sid", Text, ForeignKey("users.sid", ondelete="CASCADE"), nullable=False),
+    Column("page", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    _moment("date_created"),
+    UniqueConstraint("user_sid", "page", "name"),
+)
+"""Filters of a list that a person keeps under a name."""
+
 settings_versions = Table(
     "settings_versions",
     metadata,
@@ -303,6 +347,15 @@ moves = Table(
     Index(None, "recording_sid", "id"),
 )
 """The ledger proper: every move a recording made, written in the transaction that made it. Append-only."""
+
+peaks = Table(
+    "peaks",
+    metadata,
+    Column("recording_sid", Text, ForeignKey("recordings.sid", ondelete="CASCADE"), primary_key=True),
+    Column("peaks_sealed", LargeBinary, nullable=False),
+    _moment("date_created"),
+)
+"""What a recording's waveform is drawn from. Derived from what was said, so it lies sealed and goes with the row."""
 
 tombstones = Table(
     "tombstones",

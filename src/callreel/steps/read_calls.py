@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +27,22 @@ class SealedLogs:
 async def fetch_call(account_sid: AccountSid, sid: str, *, logs: SealedLogs) -> Call:
     """One call log. Raises `NotFound`."""
     return _open_call(await logs.calls.fetch(account_sid, sid), logs.keyring)
+
+
+async def find_calls(account_sid: AccountSid, sids: Sequence[str], *, logs: SealedLogs) -> dict[str, Call]:
+    """Those call logs that there are of these SIDs."""
+    rows = await logs.calls.find_many(account_sid, sorted(set(sids)))
+    return {row.sid: _open_call(row, logs.keyring) for row in rows}
+
+
+async def find_calls_of_number(account_sid: AccountSid, number: str, *, most: int, logs: SealedLogs) -> Sequence[str]:
+    """The SIDs of the newest calls from or to exactly this number."""
+    return await logs.calls.list_sids_of(
+        account_sid,
+        from_mark=logs.index.mark(number, account=account_sid, column="from"),
+        to_mark=logs.index.mark(number, account=account_sid, column="to"),
+        most=most,
+    )
 
 
 async def list_calls(

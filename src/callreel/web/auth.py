@@ -13,9 +13,9 @@ from callreel.model.account import Account
 from callreel.model.deed import BEARER, Actor
 from callreel.model.sid import AccountSid, parse_sid
 from callreel.parts import Parts
+from callreel.sign_in_limits import SignInLimits
 from callreel.steps.authenticate import Caller, act_for, authenticate
 from callreel.web.concurrency import Turn
-from callreel.web.sign_in_limits import SignInLimits
 
 LONGEST_HEADER = 4096
 

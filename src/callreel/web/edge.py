@@ -34,9 +34,11 @@ _CORS = (
     (b"access-control-allow-credentials", b"true"),
     (b"access-control-expose-headers", b"ETag"),
 )
-_ALWAYS = (*_CORS, (b"x-content-type-options", b"nosniff"))
+_ALWAYS = ((b"x-content-type-options", b"nosniff"),)
 DRAIN_BYTES = 8 << 20  # of a refused body are read, so that the client reads the refusal instead of a reset
 DRAIN_S = 5.0
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 log = structlog.get_logger("callreel.web")
 
@@ -53,7 +55,8 @@ class Edge:
             return
         surface, prefix = surface_of(_header(scope, b"host"), scope["path"])
         turn = self._concurrency.turn()
-        exchange = _Exchange(receive, send, self._clock, turn, has_body=_has_body(scope))
+        always = _ALWAYS if surface is Surface.CONSOLE else (*_CORS, *_ALWAYS)  # no other site reads the Console
+        exchange = _Exchange(receive, send, self._clock, turn, always, has_body=_has_body(scope))
         inner = _inside(scope, surface, prefix)
         inner["callreel.turn"] = turn
         inner["callreel.request_id"] = exchange.request_id
@@ -110,8 +113,10 @@ class Edge:
 class _Exchange:
     """One request and its answer, with what the edge adds."""
 
-    def __init__(self, receive: Receive, send: Send, clock: Clock, turn: Turn, *, has_body: bool) -> None:
-        self._receive, self._send, self._clock, self._turn = receive, send, clock, turn
+    def __init__(
+        self, receive: Receive, send: Send, clock: Clock, turn: Turn, always: Headers, *, has_body: bool
+    ) -> None:
+        self._receive, self._send, self._clock, self._turn, self._always = receive, send, clock, turn, always
         self._body_pending = has_body
         self.request_id = f"RQ{secrets.token_hex(16)}"
         self.began = clock.monotonic()
@@ -134,7 +139,7 @@ class _Exchange:
                 (b"twilio-request-id", self.request_id.encode()),
                 (b"twilio-request-duration", f"{took:.3f}".encode()),
                 *self._concurrent(),
-                *_ALWAYS,
+                *self._always,
             ]
         await self._send(message)
 

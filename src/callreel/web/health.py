@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 import callreel
@@ -52,7 +52,9 @@ async def metrics(request: Request) -> Response:
 
 
 async def landing(request: Request) -> Response:
-    """What this is, and where to read on."""
+    """What this is, and where to read on. A browser is sent to the Console."""
+    if "text/html" in request.headers.get("accept", ""):
+        return RedirectResponse("/console/", 303)
     return json_answer(
         {
             "name": "callreel",

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import callreel
 from callreel.parts import Parts
+from callreel.sign_in_limits import SignInLimits
 from callreel.web import (
     accounts,
     audit,
@@ -43,7 +44,6 @@ from callreel.web.concurrency import Concurrency
 from callreel.web.description import ERRORS, readable
 from callreel.web.edge import Edge
 from callreel.web.metrics import RequestMetrics
-from callreel.web.sign_in_limits import SignInLimits
 from callreel.web.surfaces import TITLES, Surface
 
 ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
@@ -81,14 +81,15 @@ STREAMING: dict[Surface, tuple[tuple[Route, Mapping[str, Any]], ...]] = {
 }
 
 
-def make_web(parts: Parts) -> ASGIApp:
-    """Everything HTTP of an installation as one ASGI application."""
+def make_web(parts: Parts, *, console: ASGIApp | None = None) -> ASGIApp:
+    """Everything HTTP of an installation as one ASGI application, with the Console where one is given."""
     limits, metrics = SignInLimits(parts.clock), RequestMetrics()
     apps: dict[Surface, ASGIApp] = {surface: _SurfaceApp(surface, parts, limits) for surface in TITLES}
     listener = _ListenerApp(routes=health.ROUTES)
     listener.router.redirect_slashes = False
     listener.state.parts, listener.state.metrics = parts, metrics
     apps[Surface.LISTENER] = listener
+    apps[Surface.CONSOLE] = console or listener
     concurrency = Concurrency(parts.chosen.account_concurrency)
     return Edge(_Switch(apps), clock=parts.clock, metrics=metrics, concurrency=concurrency)
 

@@ -6,12 +6,13 @@ from enum import StrEnum
 
 
 class Surface(StrEnum):
-    """Twilio's three hosts, callreel's own surface, and the listener itself (health, metrics, landing page)."""
+    """Twilio's three hosts, callreel's own surface, the Console, and the listener itself (health, metrics, landing)."""
 
     API = "api"
     ACCOUNTS = "accounts"
     VIDEO = "video"
     CALLREEL = "callreel"
+    CONSOLE = "console"
     LISTENER = "listener"
 
 
@@ -22,7 +23,7 @@ TITLES = {
     Surface.CALLREEL: "callreel's own: uploads, voice settings, deliveries, playback, events",
 }
 
-_PREFIXES = {f"/{surface}": surface for surface in TITLES}
+_PREFIXES = {f"/{surface}": surface for surface in (*TITLES, Surface.CONSOLE)}
 # The path sets of Twilio's hosts do not collide, so a bare path already says whose it is.
 _BARE = (
     ("/2010-04-01/", Surface.API),

@@ -14,10 +14,10 @@ MOST_NAMES = 20_000  # remembered; the longest unused are forgotten first
 
 
 class SignInLimits:
-    """Token buckets of failures, by name: an address or a user name."""
+    """Token buckets of failures, by name: an address or a user name. Programs' and people's doors have one each."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, *, burst: float = BURST) -> None:
+        self._clock, self._burst = clock, burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def count_failure(self, *names: str) -> None:
@@ -26,13 +26,29 @@ class SignInLimits:
         if max(waits) > 0:
             raise TooManyAttempts(retry_after_s=ceil(max(waits)))
 
+    def check(self, *names: str) -> None:
+        """Count nothing. Raises `TooManyAttempts` when any of them has no failure left."""
+        waits = [_wait(self._left(name)[0]) for name in names]
+        if max(waits) > 0:
+            raise TooManyAttempts(retry_after_s=ceil(max(waits)))
+
+    def _left(self, name: str) -> tuple[float, float]:
+        """What a name has left now."""
+        now = self._clock.monotonic()
+        left, at = self._buckets.get(name, (self._burst, now))
+        return min(self._burst, left + (now - at) * A_SECOND), now
+
     def _take(self, name: str) -> float:
         """0 when there was one to take, else the seconds until there is."""
-        now = self._clock.monotonic()
-        left, at = self._buckets.pop(name, (BURST, now))
-        left = min(BURST, left + (now - at) * A_SECOND)
-        wait = 0.0 if left >= 1 else (1 - left) / A_SECOND
+        left, now = self._left(name)
+        self._buckets.pop(name, None)
+        wait = _wait(left)
         self._buckets[name] = (left - 1 if left >= 1 else left, now)
         if len(self._buckets) > MOST_NAMES:
             self._buckets.popitem(last=False)
         return wait
+
+
+def _wait(left: float) -> float:
+    """Seconds until there is one to take; 0 when there is."""
+    return 0.0 if left >= 1 else (1 - left) / A_SECOND

@@ -1,0 +1,117 @@
+"""The Console as one application: its screens, and how its errors look."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from callreel.console import assets, export, recordings, sign_in, theme
+from callreel.console.cookies import cookie
+from callreel.console.pages import bare_page, page
+from callreel.console.visit import VISITOR, Visit
+from callreel.errors import CallreelError, NotAllowed, NotAuthenticated, NotFound, NotNow, Refused, TooManyAttempts
+from callreel.parts import Parts
+from callreel.sign_in_limits import SignInLimits
+
+# One line a screen.
+SCREENS: Sequence[Sequence[Route]] = (
+    assets.ROUTES,
+    sign_in.ROUTES,
+    theme.ROUTES,
+    recordings.ROUTES,
+    export.ROUTES,
+)
+WRONG_PASSWORDS = 8.0  # in a row, from one address or for one person
+_HEADERS = (
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=()"),
+    (b"x-frame-options", b"DENY"),
+)
+
+
+def make_console(parts: Parts) -> ASGIApp:
+    """Every screen behind /console/, from the opened parts. The listener's edge takes the prefix off."""
+    app = _ConsoleApp(routes=[route for screen in SCREENS for route in screen])
+    app.router.redirect_slashes = False
+    app.state.parts = parts
+    app.state.limits = SignInLimits(parts.clock, burst=WRONG_PASSWORDS)
+    app.state.sign_in_page = sign_in.sign_in_page
+    return app
+
+
+class _ConsoleApp(Starlette):
+    """Errors become pages here and nowhere else; what nobody expected goes on to the edge."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.router
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = self
+        sending = _Sending(send, scope, self.state.parts)
+        request = Request(scope, receive)
+        try:
+            await self.router(scope, receive, sending)
+        except (HTTPException, CallreelError) as why:
+            if sending.started:
+                raise
+            answer = _error_page(request, why)
+            await answer(scope, receive, sending)
+
+
+class _Sending:
+    """Adds what every answer carries, and the cookie of a browser that comes for the first time."""
+
+    def __init__(self, send: Send, scope: Scope, parts: Parts) -> None:
+        self._send, self.started = send, False
+        self._cookie: bytes | None = None
+        if VISITOR not in Request(scope).cookies:
+            scope["callreel.visitor"] = secrets.token_urlsafe(24)
+            self._cookie = cookie(VISITOR, scope["callreel.visitor"], parts.public_url)
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.started = True
+            message["headers"] = [*message.get("headers", ()), *_HEADERS]
+            if self._cookie is not None and message["status"] != 304:
+                message["headers"].append((b"set-cookie", self._cookie))
+        await self._send(message)
+
+
+def _error_page(request: Request, why: HTTPException | CallreelError) -> Response:
+    status, title, words = _worded(why)
+    headers = {"retry-after": str(why.retry_after_s)} if isinstance(why, TooManyAttempts) else {}
+    visit: Visit | None = request.scope.get("callreel.visit")
+    if visit is None:
+        answer = bare_page(request, "error_bare.html", status=status, title=title, words=words)
+    else:
+        answer = page(visit, "error.html", status=status, title=title, words=words)
+    answer.headers.update(headers)
+    return answer
+
+
+def _worded(why: HTTPException | CallreelError) -> tuple[int, str, str]:
+    """Status, title and words of an error's page."""
+    if isinstance(why, NotFound) or (isinstance(why, HTTPException) and why.status_code == 404):
+        return 404, "Not here", "There is no such page, or what it showed is gone."
+    if isinstance(why, HTTPException):
+        return why.status_code, "This cannot be done here", "The page exists, but not for what your browser asked."
+    if isinstance(why, NotAuthenticated):
+        return 401, "Sign in first", why.message
+    if isinstance(why, NotAllowed):
+        return 403, "Not allowed", why.message
+    if isinstance(why, TooManyAttempts):
+        return 429, "Too many attempts", why.message
+    if isinstance(why, NotNow):
+        return 503, "Not just now", why.message
+    if isinstance(why, Refused):
+        return 400, "That cannot be used", why.message
+    raise why

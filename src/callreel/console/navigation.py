@@ -1,0 +1,24 @@
+"""What stands in the side bar, in order: one line a page. A page is shown to those who have its right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from callreel.model.person import Right
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A page: its address under /console, its name, its icon of `static/icons.svg`, and who sees it."""
+
+    path: str
+    name: str
+    icon: str
+    right: Right = Right.LIST
+
+
+NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
+    ("Logs", (Item("/recordings", "Recordings", "mic"),)),
+    ("Storage", ()),
+    ("Account", ()),
+)

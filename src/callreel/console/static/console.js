@@ -1,0 +1,43 @@
+// What every page may use; without it, every page still reads and every form still works.
+document.documentElement.classList.add("js");
+
+// "/" goes to the search field.
+addEventListener("keydown", (event) => {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    const field = document.querySelector("[data-slash]");
+    if (field) {
+      event.preventDefault();
+      field.focus();
+      field.select();
+    }
+  }
+  if (event.key === "Escape") document.querySelectorAll("details[data-closes][open]").forEach((d) => (d.open = false));
+});
+
+// A filter that was chosen is sent at once, without the empty ones.
+addEventListener("change", (event) => {
+  if (event.target.matches("[data-sends]")) event.target.form.requestSubmit();
+});
+addEventListener("submit", (event) => {
+  if (event.target.method !== "get") return;
+  for (const field of event.target.elements) if (field.name && !field.value) field.disabled = true;
+  setTimeout(() => [...event.target.elements].forEach((field) => (field.disabled = false)));
+});
+
+// Menus close when something else is clicked.
+addEventListener("click", (event) => {
+  document.querySelectorAll("details[data-closes][open]").forEach((menu) => {
+    if (!menu.contains(event.target)) menu.open = false;
+  });
+});
+
+// Copy buttons: a text of their own, or that of an element.
+addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from]");
+  if (!button) return;
+  const from = button.dataset.copyFrom && document.getElementById(button.dataset.copyFrom);
+  await navigator.clipboard.writeText(from ? from.textContent : button.dataset.copy);
+  button.classList.add("copied");
+  setTimeout(() => button.classList.remove("copied"), 1500);
+});

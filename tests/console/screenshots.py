@@ -1,0 +1,67 @@
+"""`make screenshots`: every page in light, dark and 500 px wide, to be looked at. Adding a page is one line."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import Browser, async_playwright
+
+from tests.console.conftest import PASSWORD
+from tests.console.town import OWNER, Town, town
+
+FOLDER = Path("screenshots")
+LOOKS = {"light": ("light", 1440), "dark": ("dark", 1440), "narrow": ("light", 500)}
+
+
+def pages_of(there: Town) -> dict[str, str]:
+    """Every page by the name of its picture."""
+    return {
+        "recordings": "/console/recordings",
+        "recordings-filtered": "/console/recordings?status=bucket&length=short",
+        "recordings-empty": "/console/recordings?status=failed",
+        "recordings-deleted": "/console/recordings?status=deleted",
+        "not-here": "/console/nothing",
+        "accounts": "/console/accounts",
+    }
+
+
+async def take(browser: Browser, there: Town, wanted: str) -> None:
+    """The pages whose names begin with `wanted`, in every look."""
+    for look, (scheme, width) in LOOKS.items():
+        context = await browser.new_context(
+            color_scheme="dark" if scheme == "dark" else "light", viewport={"width": width, "height": 1060}
+        )
+        page = await context.new_page()
+        await page.goto(f"{there.base}/console/")
+        await page.screenshot(path=FOLDER / f"sign-in-{look}.png", full_page=True)
+        await page.fill("#email", OWNER)
+        await page.fill("#password", PASSWORD)
+        await page.click("button")
+        await page.wait_for_url("**/console/recordings")
+        for name, path in pages_of(there).items():
+            if name.startswith(wanted):
+                await page.goto(there.base + path)
+                await page.wait_for_load_state("networkidle")
+                await page.screenshot(path=FOLDER / f"{name}-{look}.png", full_page=True)
+        await context.close()
+
+
+async def main(wanted: str = "") -> None:
+    """Take them all."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        sys.exit("There is no chromium here: apt-get install chromium")
+    FOLDER.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as home:
+        async with town(Path(home)) as there, async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            await take(browser, there, wanted)
+            await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""An installation with something of everything, for screenshots, figures and a look around.
+
+`python -m tests.console.town` serves it until it is stopped and prints how to sign in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+from callreel.app import open_parts
+from callreel.clock import SetClock, SystemClock
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.model.person import Role
+from callreel.model.recording import Recording, State
+from callreel.parts import Parts
+from callreel.rehearsal.embedded_s3 import EmbeddedS3
+from callreel.rehearsal.speech import speech
+from callreel.settings import load_settings
+from callreel.steps.open_account import open_account
+from tests.console.conftest import PASSWORD, admit, serving
+from tests.stage import BUCKET, MANAGER, WRITER, Stage
+
+NUMBERS = ("+442079460182", "+14155550134", "+33199001234", "+493023125014", "+442079460911", "+12125550166")
+OTHERS = ("+441614960733", "+16285550197", "+441134960220", "+442920180455", "+441214960844", "+16285550142")
+SOURCES = ("DialVerb", "Conference", "OutboundAPI", "Trunking", "RecordVerb", "Voicemail", "StartCallRecordingAPI")
+OWNER = "owner@acme.example"
+
+
+@dataclass
+class Town:
+    """What there is: an address, and one recording for each word."""
+
+    base: str
+    parts: Parts
+    stage: Stage
+    clock: SetClock
+    s3: EmbeddedS3
+    recordings: dict[str, Recording] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
+    """Everything opened, filled and served."""
+    postgres = EmbeddedPostgres(home / "pg")
+    await asyncio.to_thread(postgres.start)
+    clock = SetClock(SystemClock().now() - timedelta(hours=rows / 4 + 2))
+    settings = load_settings(data_dir=home / "data", allowed_private_networks="127.0.0.0/8")
+    try:
+        async with (
+            EmbeddedS3(home / "s3", clock=clock) as s3,
+            open_parts(settings, database_url=postgres.url(), public_url="http://callreel.test", clock=clock) as parts,
+            serving(parts) as base,
+        ):
+            parts.renditions.prepare()
+            for name, key in (("MANAGER", MANAGER), ("WRITER", WRITER)):
+                s3.add_user(*key, may="write" if name == "WRITER" else "all")
+            s3.create_bucket(BUCKET)
+            made = await open_account(
+                "Acme Support", parent=None, accounts=parts.ledger.accounts, keyring=parts.keyring,
+                digest=parts.digest, clock=clock,
+            )  # fmt: skip
+            stage = Stage(parts, clock, *made, s3)
+            stage.credential_sid = await stage.keep_key()
+            await stage.choose()
+            await admit(parts, made[0], OWNER, Role.OWNER)
+            await admit(parts, made[0], "listener@acme.example", Role.LISTENER)
+            there = Town(base, parts, stage, clock, s3)
+            await _fill(there, rows)
+            yield there
+            await parts.renditions.close()
+    finally:
+        await asyncio.to_thread(postgres.stop)
+
+
+async def _fill(there: Town, rows: int) -> None:
+    rng, stage, clock = Random(7), there.stage, there.clock
+    for row in range(rows):
+        word = ("bucket", "bucket", "completed", "bucket", "parked", "held", "bucket", "deleted", "uploading")[row % 9]
+        body = speech(rng.uniform(4, 40), seed=row, channels=rng.choice((1, 2, 2)))
+        call = {
+            "call_sid": f"CA{rng.getrandbits(128):032x}",
+            "from_number": rng.choice(NUMBERS),
+            "to_number": rng.choice(OTHERS),
+            "source": rng.choice(SOURCES),
+        }
+        await stage.choose(aws_storage_enabled=word != "completed")
+        taken = await stage.take_in(body, **call)
+        there.recordings[word] = await _brought(there, taken, word)
+        clock.advance(rng.uniform(300, 1200))
+    body = speech(45, seed=99, channels=2)
+    call = {"call_sid": "CA" + "7" * 32, "from_number": NUMBERS[0], "to_number": OTHERS[0], "source": "DialVerb"}
+    there.recordings["bucket"] = await stage.carry_until_settled(await stage.take_in(body, **call))
+    clock.advance(60)
+
+
+async def _brought(there: Town, taken: Recording, word: str) -> Recording:
+    """The recording, carried to where the word says."""
+    stage, ledger = there.stage, there.parts.ledger
+    if word in ("bucket", "completed", "deleted"):
+        settled = await stage.carry_until_settled(taken)
+        if word == "deleted":
+            settled = await ledger.move(settled, State.DELETING, reason="a person deleted it")
+            settled = await stage.carry(settled)
+        return settled
+    sealed = await stage.step("seal", taken)
+    uploading = await ledger.move(sealed, State.UPLOADING)
+    if word == "uploading":
+        return uploading
+    facts = {"last_error_code": "SlowDown", "last_error": "SlowDown: Please reduce your request rate", "attempts": 31}
+    if word == "parked":
+        return await ledger.move(uploading, State.PARKED, reason="the window is used up", **facts)
+    facts = {"last_error_code": "AccessDenied", "last_error": "AccessDenied: <b>Access Denied</b>", "attempts": 2}
+    return await ledger.move(uploading, State.FATAL, reason="refused twice", error_code=16111, **facts)
+
+
+async def _serve() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        async with town(Path(home)) as there:
+            print(f"{there.base}/console/  {OWNER}  {PASSWORD}", flush=True)
+            await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve())
