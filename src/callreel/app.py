@@ -35,6 +35,7 @@ from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
 from callreel.sealing.tokens import TokenDigest
 from callreel.settings import Settings
+from callreel.sources import Sources
 from callreel.spool.spool import Spool
 
 PEPPER = "token-pepper"
@@ -87,9 +88,11 @@ async def open_parts(
             uploads = await stack.enter_async_context(guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY))
             metadata = await stack.enter_async_context(open_metadata_session()) if settings.instance_role else None
             sts = Sts(uploads, clock=clock, endpoint=settings.sts_url)
+            fetches = await stack.enter_async_context(guard.open_session(plain_http=PlainHttp.PRIVATE_ONLY))
+            rng = SystemRandom()
             parts = Parts(
                 clock=clock,
-                rng=SystemRandom(),
+                rng=rng,
                 ledger=ledger,
                 spool=spool,
                 births=Births(spool=spool, ledger=ledger, clock=clock),
@@ -102,6 +105,7 @@ async def open_parts(
                     private_networks=settings.networks,
                     roles=Roles(sts, OwnIdentity(os.environ, sts=sts, clock=clock, metadata=metadata), clock=clock),
                 ),
+                sources=Sources(ledger=ledger, keyring=keyring, http=fetches, clock=clock, rng=rng),
                 keyring=keyring,
                 digest=TokenDigest(await _installation_secret(PEPPER, ledger, keyring)),
                 index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),

@@ -21,6 +21,7 @@ from callreel.sealing.keyring import Keyring
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
 from callreel.sealing.tokens import TokenDigest
+from callreel.sources import Sources
 from callreel.spool.spool import Spool
 from callreel.steps.read_calls import SealedLogs
 
@@ -48,6 +49,7 @@ class Parts:
     spool: Spool
     births: Births
     buckets: Buckets
+    sources: Sources
     keyring: Keyring
     digest: TokenDigest
     index: BlindIndex

@@ -30,6 +30,7 @@ from callreel.ledger.recordings import Recordings
 from callreel.ledger.retention_classes import RetentionClasses
 from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
+from callreel.ledger.sources import Sources
 from callreel.ledger.tables import moves, recordings, tombstones
 from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State
@@ -52,6 +53,7 @@ class Ledger:
         self.accounts = Accounts(engine)
         self.credentials = Credentials(engine)
         self.deletion_settings = DeletionChoices(engine)
+        self.sources = Sources(engine)
         self.migrations = Migrations(engine, clock)
         self.items = MovedItems(engine, clock)
         self.outbox = Outbox(engine, clock)

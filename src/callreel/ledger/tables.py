@@ -394,6 +394,31 @@ heartbeats = Table(
 )
 """What each worker's two clocks said last. While they are distrusted nothing is destroyed because its time has come."""
 
+sources = Table(
+    "sources",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("twilio_account_sid", Text, nullable=False),
+    Column("api_key_sid", Text),
+    Column("secret_sealed", LargeBinary, nullable=False),
+    Column("base_url", Text, nullable=False),
+    Column("poll_seconds", Integer, nullable=False),
+    Column("include_subaccounts", Boolean, nullable=False),
+    Column("record_verb_is_voicemail", Boolean, nullable=False),
+    _moment("polled_to", nullable=True),
+    _moment("next_poll_at", nullable=True),
+    Column("last_error", Text),
+    _moment("date_created"),
+    _moment("date_updated"),
+    # Two sources of one account would move its recordings twice.
+    UniqueConstraint("account_sid", "twilio_account_sid", "base_url"),
+    Index(None, "account_sid", "date_created", "sid"),
+    Index("ix_sources_poll", "next_poll_at", postgresql_where=text("next_poll_at IS NOT NULL")),
+)
+"""Twilio accounts that recordings are moved out of."""
+
 migrations = Table(
     "migrations",
     metadata,
