@@ -150,6 +150,15 @@ class Stage:
     async def alerts(self, recording: Recording) -> list[int]:
         return [a.code for a in await self.parts.ledger.alerts.list(self.account_sid, recording_sid=recording.sid)]
 
+    async def media(self, recording: Recording) -> bytes:
+        """What the spool holds as the recording's media, opened."""
+        key = await self.parts.keys.of_media(recording)
+        return b"".join(self.parts.spool.read_media(recording, key))
+
+    async def hosted(self, recording: Recording) -> bytes:
+        """What service storage holds of the recording, opened."""
+        return b"".join((await self.parts.buckets.hosted(recording)).pieces())
+
     def spooled(self) -> list[str]:
         """The files the spool holds, drafts and all."""
         spool = self.parts.spool

@@ -22,6 +22,7 @@ from callreel.ledger.database import check_promises, migrate, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.ledger.ledger import Ledger
 from callreel.media.rendition_cache import RenditionCache
+from callreel.media_keys import MediaKeys
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
@@ -77,6 +78,7 @@ async def open_parts(
     ledger = Ledger(
         engine, clock=clock, worker_id=_worker_id(), public_url=lambda: holder[0].public_url if holder else public_url
     )
+    keys = MediaKeys(ledger=ledger, keyring=keyring, clock=clock)
     spool = Spool(settings.spool_dir)
     guard = Guard(settings.networks)
     try:
@@ -95,10 +97,12 @@ async def open_parts(
                 rng=rng,
                 ledger=ledger,
                 spool=spool,
-                births=Births(spool=spool, ledger=ledger, clock=clock),
+                births=Births(spool=spool, ledger=ledger, keys=keys, clock=clock),
+                keys=keys,
                 buckets=Buckets(
                     ledger=ledger,
                     keyring=keyring,
+                    keys=keys,
                     http=uploads,
                     storage=_open_storage(settings.storage_dir),
                     clock=clock,

@@ -15,10 +15,12 @@ from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
 from callreel.failpoints import reach
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.moves import AlreadyBorn, Birth
+from callreel.media_keys import MediaKeys, NewKey
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
-from callreel.spool.spool import NOTHING, Digests, Rewrite, Spool
+from callreel.spool.draft_file import Digests
+from callreel.spool.spool import NOTHING, Rewrite, Spool
 
 T = TypeVar("T")
 
@@ -46,6 +48,7 @@ class Kept(Generic[T]):
     facts: T
     digests: Digests
     state: State
+    key: NewKey
     host_id: str
 
     def newborn(
@@ -80,6 +83,7 @@ class Kept(Generic[T]):
             media_md5=self.digests.md5,
             settings=self.settings,
             settings_id=self.settings_id,
+            **(self.key.facts if self.state is State.SPOOLED else {}),
             **told,
         )
 
@@ -87,8 +91,8 @@ class Kept(Generic[T]):
 class Births:
     """Takes media in and gives it a row: `receive`, then `bear` what `Kept.newborn` makes of it."""
 
-    def __init__(self, *, spool: Spool, ledger: Ledger, clock: Clock) -> None:
-        self._spool, self._ledger, self.clock = spool, ledger, clock
+    def __init__(self, *, spool: Spool, ledger: Ledger, keys: MediaKeys, clock: Clock) -> None:
+        self._spool, self._ledger, self._keys, self.clock = spool, ledger, keys, clock
 
     async def receive(
         self,
@@ -104,7 +108,8 @@ class Births:
     ) -> Kept[T]:
         """Make a stream of bytes durable under this SID, if `judge(file, size_bytes)` returns.
 
-        Before the body is read there must be room and a database. `rewrite` may put other bytes in place of what
+        Before the body is read there must be room and a database. The bytes are sealed as they come, under a key of
+        this recording's own; no plain byte reaches the disk. `rewrite` may put other bytes in place of what
         came; see `Draft.keep`. Nothing is left of a body that was not kept. Raises `SpoolFull`, `BodyTooLarge`,
         `BodyCutShort`, `SpoolFailed`, `NameTaken`, `DatabaseAway`, and what `judge` raises but `NothingInIt`.
         """
@@ -113,10 +118,17 @@ class Births:
         files = 2 if rewrite is not None else 1  # what came and what is kept, for a moment
         self._spool.check_room((announced_bytes or 0) * files)
         settings_id, settings = await self._ledger.settings.current(account_sid, kind)
+        key = await self._keys.mint(account_sid, sid)
         facts: Any
         try:
             facts, digests = await self._spool.receive(
-                sid, body, judge, announced_bytes=announced_bytes, limit_bytes=limit_bytes, rewrite=rewrite
+                sid,
+                body,
+                judge,
+                key=key.key,
+                announced_bytes=announced_bytes,
+                limit_bytes=limit_bytes,
+                rewrite=rewrite,
             )
             state = State.SPOOLED
         except NothingInIt as nothing:
@@ -130,6 +142,7 @@ class Births:
             facts=facts,
             digests=digests,
             state=state,
+            key=key,
             host_id=self._spool.host_id,
         )
 

@@ -13,12 +13,14 @@ from typing import Any
 
 import aiohttp
 
+from callreel.at_rest.file import KeptFile
 from callreel.bucket.disk import DiskBucket
 from callreel.bucket.roles import Roles
 from callreel.bucket.s3 import S3Bucket
 from callreel.clock import Clock
 from callreel.errors import CredentialMissing, InvalidDestination, Refused
 from callreel.ledger.ledger import Ledger
+from callreel.media_keys import MediaKeys
 from callreel.model.aws_role import AwsRole, parse_role
 from callreel.model.credential import AccessKey, CredentialKind, parse_access_key
 from callreel.model.destination import VIDEO_KEY_TEMPLATE, Destination, Network, object_key, parse_destination
@@ -47,13 +49,14 @@ class Buckets:
         *,
         ledger: Ledger,
         keyring: Keyring,
+        keys: MediaKeys,
         http: aiohttp.ClientSession,
         storage: DiskBucket,
         clock: Clock,
         private_networks: Sequence[Network],
         roles: Roles | None = None,
     ) -> None:
-        self._ledger, self._keyring, self._http = ledger, keyring, http
+        self._ledger, self._keyring, self._keys, self._http = ledger, keyring, keys, http
         self.storage = storage
         self._clock, self._private_networks = clock, tuple(private_networks)
         self._roles = roles
@@ -107,6 +110,11 @@ class Buckets:
         if role is not None:
             return await self.open_with_role(account_sid, role, destination)
         return await self.open(account_sid, settings.aws_credentials_sid, destination)
+
+    async def hosted(self, recording: Recording) -> KeptFile:
+        """The blob's file in service storage, whether it is there or not. Raises `SealBroken`, `DatabaseAway`."""
+        assert recording.object_key is not None
+        return KeptFile(self.storage.path_of(recording.object_key), await self._keys.of_blob(recording))
 
     async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
         """A destination opened with one of the account's credentials. Raises `CredentialMissing`."""

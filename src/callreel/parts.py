@@ -11,6 +11,7 @@ from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
 from callreel.media.rendition_cache import RenditionCache
+from callreel.media_keys import MediaKeys
 from callreel.model.destination import Network
 from callreel.model.patience import Patience
 from callreel.model.retention import Retention
@@ -48,6 +49,7 @@ class Parts:
     ledger: Ledger
     spool: Spool
     births: Births
+    keys: MediaKeys
     buckets: Buckets
     sources: Sources
     keyring: Keyring

@@ -48,6 +48,9 @@ class FileBlob(MemoryBlob):
         except FileNotFoundError as why:
             raise BlobMissing from why
 
+    def sha256_of(self, link: Path) -> str:
+        return hashlib.sha256(link.read_bytes()).hexdigest()
+
 
 def some_bytes(size: int, seed: int = 7) -> bytes:
     return random.Random(seed).randbytes(size)

@@ -517,7 +517,7 @@ async def test_without_external_storage_the_service_keeps_the_recording(stage: S
     recording = await stage.carry(await stage.take_in(body))
     assert (recording.state, recording.is_external, recording.object_url) == (State.RELEASED, False, None)
     assert recording.verify_method == "checksum"
-    assert stage.parts.buckets.storage.path_of(str(recording.object_key)).read_bytes() == body
+    assert await stage.hosted(recording) == body
     assert stage.spooled() == []
     assert list(stage.s3.seen) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 from collections.abc import AsyncIterator
 
 import pytest
@@ -18,7 +19,7 @@ from callreel.errors import (
     SpoolFull,
 )
 from callreel.ledger import moves
-from callreel.media.wav import inspect_wav_file
+from callreel.media.wav import inspect_wav
 from callreel.model.account import Account
 from callreel.model.intake import Intake
 from callreel.model.recording import Recording, State
@@ -52,7 +53,7 @@ async def test_what_is_acknowledged_is_in_the_spool_and_in_the_ledger(stage: Sta
     recording = await stage.take_in(body, call_sid="CA" + "1" * 32, track="both")
     assert recording.state is State.SPOOLED
     assert await stage.look(recording) == recording
-    assert stage.parts.spool.path_of(recording.sid).read_bytes() == body
+    assert await stage.media(recording) == body
     assert (recording.channels, recording.duration_ms, recording.media_size_bytes) == (2, 2000, len(body))
     assert await stage.path_taken(recording) == ["spooled"]
 
@@ -72,9 +73,9 @@ async def test_trimmed_silence_is_neither_kept_nor_hashed(stage: Stage) -> None:
     sent = wav_head(6 * 16_000, rate=8000, channels=1) + bytes(2 * 16_000) + LOUD + sound + LOUD + bytes(3 * 16_000)
     sent = sent[: 44 + 6 * 16_000]
     recording = await stage.take_in(sent, trim_silence=True, call_sid=CALL)
-    kept = stage.parts.spool.path_of(recording.sid).read_bytes()
+    kept = await stage.media(recording)
     assert kept[44:] in sent
-    assert inspect_wav_file(stage.parts.spool.path_of(recording.sid)).size_bytes == len(kept)
+    assert inspect_wav(io.BytesIO(kept), len(kept)).size_bytes == len(kept)
     assert recording.media_sha256 == hashlib.sha256(kept).hexdigest()
     assert recording.media_md5 == hashlib.md5(kept).hexdigest()
     assert recording.media_size_bytes == len(kept)
@@ -87,7 +88,7 @@ async def test_trimmed_silence_is_neither_kept_nor_hashed(stage: Stage) -> None:
 async def test_without_silence_the_very_file_is_kept(stage: Stage) -> None:
     sent = wav_head(len(LOUD), rate=8000, channels=1) + LOUD
     recording = await stage.take_in(sent, trim_silence=True)
-    assert stage.parts.spool.path_of(recording.sid).read_bytes() == sent
+    assert await stage.media(recording) == sent
 
 
 async def test_a_key_is_bound_to_what_was_sent_and_not_to_what_was_kept(stage: Stage) -> None:

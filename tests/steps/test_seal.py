@@ -221,7 +221,10 @@ async def test_a_search_for_what_was_said_finds_nothing_anywhere(
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid, **await into_the_bucket(owner, s3))
     plain = wav(markers[0] + bytes(640))
     taken = await owner.take_in(plain)
-    assert _found([markers[0]], settings.data_dir), "the search finds what is there"
+    beside = settings.data_dir / "beside"
+    beside.write_bytes(plain)
+    assert _found(markers, settings.data_dir) == [beside], "the search finds what is there, and there alone"
+    beside.unlink()
     await owner.carry(taken)
     for number, marker in enumerate(markers[1:]):
         if number == count // 2:  # half of them stay in service storage

@@ -42,10 +42,17 @@ class Blob(Protocol):
 
 @runtime_checkable
 class BlobFile(Blob, Protocol):
-    """A blob that is one durable file, never written again, only unlinked: a bucket on the same disk may link to it."""
+    """A blob that is one durable file, never written again, only unlinked: a bucket on the same disk may link to it.
+
+    The file may be sealed at rest: then only the blob can read its content.
+    """
 
     @property
     def path(self) -> Path: ...
+
+    def sha256_of(self, link: Path) -> str:
+        """The digest of the content as it can be read from a link to the file, or a copy of it. Blocks."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,11 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from callreel.bucket.bucket import Blob, BlobFile, Listed, ObjectFacts, PutOptions
 from callreel.errors import BlobAltered, BucketStumbled, InvalidDestination, NotFound, RangeNotSatisfiable
@@ -51,8 +52,9 @@ class DiskBucket:
     async def put(self, key: str, blob: Blob, options: PutOptions) -> Answer:
         """As `Bucket.put`. The answer carries the SHA-256 of what was written, which is proof.
 
-        A blob that is a file on the same disk is linked, not copied, and hashed from the link. What the options
-        say is not kept: a disk has neither content types nor storage classes.
+        A blob that is a file is taken as it lies, sealed or not: linked on the same disk, else copied, and its
+        content hashed from there. What the options say is not kept: a disk has neither content types nor storage
+        classes.
         """
         path = self.path_of(key)
         sha256 = await asyncio.to_thread(_translating, self._store, path, blob)
@@ -107,7 +109,7 @@ class DiskBucket:
     def _store(self, path: Path, blob: Blob) -> str:
         tmp = self._tmp / secrets.token_hex(16)
         try:
-            sha256 = _link_and_hash(blob, tmp) or _copy_and_hash(blob, tmp)
+            sha256 = _take_file(blob, tmp) if isinstance(blob, BlobFile) else _write_and_hash(blob, tmp)
             if sha256 != blob.sha256:
                 raise BlobAltered
             self._publish(tmp, path)
@@ -170,26 +172,26 @@ def _is_unsafe(segment: str) -> bool:
     return segment in ("", ".", "..") or "\0" in segment or "\\" in segment or len(segment.encode()) > 255
 
 
-def _link_and_hash(blob: Blob, tmp: Path) -> str | None:
-    """The hash of the linked file, or None when this blob or this disk cannot be linked."""
-    if not isinstance(blob, BlobFile):
-        return None
+def _take_file(blob: BlobFile, tmp: Path) -> str:
+    """The blob's file under another name, and the hash of its content as it is read from there."""
     try:
         os.link(blob.path, tmp, follow_symlinks=False)
     except FileNotFoundError:
-        return None  # reading it will raise BlobMissing, in the spool's own words
-    except OSError as error:
-        if error.errno in _CANNOT_LINK:
-            return None
+        blob.read(0, 1)  # raises BlobMissing, in the spool's own words
         raise
-    with tmp.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        if error.errno not in _CANNOT_LINK:
+            raise
+        with blob.path.open("rb") as source, _created(tmp) as copy:
+            shutil.copyfileobj(source, copy, COPY_BYTES)
+            copy.flush()
+            os.fsync(copy.fileno())
+    return blob.sha256_of(tmp)
 
 
-def _copy_and_hash(blob: Blob, tmp: Path) -> str:
+def _write_and_hash(blob: Blob, tmp: Path) -> str:
     digest = hashlib.sha256()
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(tmp, flags, 0o600), "wb") as file:
+    with _created(tmp) as file:
         for start in range(0, blob.size_bytes, COPY_BYTES):
             piece = blob.read(start, min(COPY_BYTES, blob.size_bytes - start))
             digest.update(piece)
@@ -197,6 +199,11 @@ def _copy_and_hash(blob: Blob, tmp: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
+
+
+def _created(tmp: Path) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    return open(os.open(tmp, flags, 0o600), "wb")
 
 
 def _size_of(path: Path) -> int:

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
 from callreel.errors import Outrun
+from callreel.ledger.account_keys import AccountKeys
 from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
 from callreel.ledger.audit import Audit, write_deeds
@@ -51,6 +52,7 @@ class Ledger:
         self.recordings = Recordings(engine, self.settings)
         self.examination = Examination(engine, self.recordings)
         self.accounts = Accounts(engine)
+        self.account_keys = AccountKeys(engine)
         self.credentials = Credentials(engine)
         self.deletion_settings = DeletionChoices(engine)
         self.sources = Sources(engine)

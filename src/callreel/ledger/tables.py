@@ -75,6 +75,15 @@ api_keys = Table(
     Index(None, "account_sid", "date_created", "sid"),
 )
 
+account_keys = Table(
+    "account_keys",
+    metadata,
+    Column("account_sid", Text, ForeignKey("accounts.sid"), primary_key=True),
+    Column("key_sealed", LargeBinary, nullable=False),
+    _moment("date_created"),
+)
+"""The key under which an account's recordings keep theirs. Without it none of its media at rest can be opened."""
+
 credentials = Table(
     "credentials",
     metadata,
@@ -257,6 +266,9 @@ recordings = Table(
     Column("media_size_bytes", BigInteger, nullable=False),
     Column("media_sha256", Text, nullable=False),
     Column("media_md5", Text, nullable=False),
+    # The key of the media at rest, under the account's key; gone once nothing of the media may be opened again.
+    Column("sealed_at_rest", Boolean, nullable=False, server_default=text("false")),
+    Column("media_key_wrapped", LargeBinary),
     Column("settings_id", BigInteger, ForeignKey("settings_versions.id"), nullable=True),
     Column("callback_url", Text),
     Column("callback_method", Text),

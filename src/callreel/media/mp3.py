@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import lameenc
 
+from callreel.at_rest.file import MediaFile
 from callreel.errors import PromiseBroken, RangeNotSatisfiable
 from callreel.media.channels import RequestedChannels, channels_to_serve
 from callreel.media.resampling import resampled, resampled_frames
@@ -40,7 +40,7 @@ def mp3_size_bytes(samples: int, channels: int) -> int:
 class Mp3Rendition:
     """An MP3 whose length is known before it exists. The same recording always gives the same bytes."""
 
-    path: Path
+    file: MediaFile
     facts: WavFacts
     channels: int
 
@@ -66,7 +66,7 @@ class Mp3Rendition:
         return _window(_exactly(size_bytes, _encoded(self._samples(), self.channels)), start, stop)
 
     def _samples(self) -> Iterator[bytes]:
-        blocks = read_samples(self.path, self.facts)
+        blocks = read_samples(self.file, self.facts)
         if self.channels < self.facts.channels:
             blocks = mixed_to_mono(blocks)
         if self.facts.sample_rate == RATE_HZ:
@@ -74,9 +74,9 @@ class Mp3Rendition:
         return resampled(blocks, channels=self.channels, from_rate=self.facts.sample_rate, to_rate=RATE_HZ)
 
 
-def serve_mp3(path: Path, facts: WavFacts, requested_channels: RequestedChannels = None) -> Mp3Rendition:
+def serve_mp3(file: MediaFile, facts: WavFacts, requested_channels: RequestedChannels = None) -> Mp3Rendition:
     """Hand out a kept WAV as MP3: 8 kHz, 32 kbps for one channel and 64 for two. Raises `RecordingIsMono`."""
-    return Mp3Rendition(path, facts, channels_to_serve(facts, requested_channels))
+    return Mp3Rendition(file, facts, channels_to_serve(facts, requested_channels))
 
 
 def _encoded(blocks: Iterable[bytes], channels: int) -> Iterator[bytes]:

@@ -11,7 +11,9 @@ import os
 import threading
 from pathlib import Path
 
-from callreel.errors import NotFound, PromiseBroken, RenditionUnavailable
+from callreel.at_rest.file import READ_BYTES, SealedReader
+from callreel.at_rest.segments import TAG_BYTES, FileKey, Sealing, sealed_bytes_of
+from callreel.errors import BlobAltered, NotFound, PromiseBroken, RenditionUnavailable
 from callreel.media.rendition import Rendition
 
 BLOCK_BYTES = 256 * 1024  # the most that one reader holds in memory
@@ -20,9 +22,12 @@ BLOCK_BYTES = 256 * 1024  # the most that one reader holds in memory
 class Rendering:
     """A file that holds the first bytes of a rendition, and in the end all of them."""
 
-    def __init__(self, name: str, rendition: Rendition) -> None:
+    def __init__(self, name: str, rendition: Rendition, key: FileKey | None = None) -> None:
         self.name = name
         self.size_bytes = rendition.size_bytes
+        self.file_bytes = self.size_bytes if key is None else sealed_bytes_of(self.size_bytes)
+        """How long the file is that holds all of it."""
+        self._key = key
         self.readers = 0
         self.task: asyncio.Task[None] | None = None
         self.has_begun = False
@@ -78,9 +83,11 @@ class Rendering:
         assert self._file is not None
         count = min(BLOCK_BYTES, stop - start, self._readable_bytes - start)
         try:
-            block = await asyncio.to_thread(os.pread, self._file, count, start)
+            block = await asyncio.to_thread(self._read, self._file, start, count)
         except OSError as why:
             raise RenditionUnavailable() from why
+        except BlobAltered as why:
+            raise RenditionUnavailable(f"{self.name} was altered in the rendition cache; remove it there.") from why
         if not block:
             raise RenditionUnavailable(f"{self.name} was cut short in the rendition cache; ask again.")
         return block
@@ -94,19 +101,37 @@ class Rendering:
 
     # --- in a thread -----------------------------------------------------------------------------------------------
 
+    def _read(self, file: int, start: int, count: int) -> bytes:
+        if self._key is None:
+            return os.pread(file, count, start)
+        reader = SealedReader(file, self._key, sealed_bytes=self.file_bytes)
+        reader.seek(start)
+        return reader.read(count)
+
     def find(self, path: Path) -> bool:
-        """Use the finished file of an earlier encoding. A file of another length is no such file and is removed."""
+        """Use the finished file of an earlier encoding. One of another length, or altered, is none and is removed."""
         try:
             file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return False
-        self._file = file
-        if os.fstat(file).st_size != self.size_bytes:
-            self._file = None
+        if not self._is_whole(file):
             os.close(file)
             path.unlink(missing_ok=True)
             return False
+        self._file = file
         os.utime(file)  # the order of use outlives the process
+        return True
+
+    def _is_whole(self, file: int) -> bool:
+        if os.fstat(file).st_size != self.file_bytes:
+            return False
+        if self._key is None:
+            return True
+        try:
+            for start in range(0, self.size_bytes, READ_BYTES):
+                self._read(file, start, READ_BYTES)
+        except BlobAltered:
+            return False
         return True
 
     def encode(self, path: Path, loop: asyncio.AbstractEventLoop) -> bool:
@@ -115,34 +140,38 @@ class Rendering:
         Raises what the rendition raises, and `RenditionUnavailable` when the file cannot be written.
         """
         made_bytes = 0
-        with _NewFile(path) as out:
+        with _NewFile(path, self._key) as out:
             self._file = out.second_descriptor()
             for chunk in self._rendition.chunks():
                 if self._stopped.is_set():
                     return False
-                out.write(chunk)
                 made_bytes += len(chunk)
-                loop.call_soon_threadsafe(self.advance, made_bytes)
+                loop.call_soon_threadsafe(self.advance, out.write(chunk))
             if made_bytes != self.size_bytes:
                 raise PromiseBroken(f"{self.name} has {made_bytes} bytes; {self.size_bytes} were announced.")
-            out.sync()
+            out.finish()
+            loop.call_soon_threadsafe(self.advance, made_bytes)
         return True
 
 
 class _NewFile:
-    """A file only we can read. The disk's refusals become `RenditionUnavailable`.
+    """A file only we can read, sealed as it is written. The disk's refusals become `RenditionUnavailable`.
 
     The writing descriptor belongs to the thread alone: whatever happens on the loop, it is never closed, and its
     number never given to another file, under a thread that still writes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, key: FileKey | None) -> None:
+        self._sealing = Sealing(key) if key is not None else None
+        self._readable_bytes = 0
         try:
             self._file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError as why:
             raise RenditionUnavailable(f"The rendition cache cannot be written: {why.strerror}") from why
 
     def __enter__(self) -> _NewFile:
+        if self._sealing is not None:
+            self._put(self._sealing.head)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -155,7 +184,24 @@ class _NewFile:
         except OSError as why:
             raise RenditionUnavailable(f"The rendition cache cannot be read: {why.strerror}") from why
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunk: bytes) -> int:
+        """Take the next bytes; how many can be read by now, which of a sealed file is whole segments."""
+        if self._sealing is None:
+            self._put(chunk)
+            self._readable_bytes += len(chunk)
+            return self._readable_bytes
+        for segment in self._sealing.update(chunk):
+            self._put(segment)
+            self._readable_bytes += len(segment) - TAG_BYTES
+        return self._readable_bytes
+
+    def finish(self) -> None:
+        """Before it gets its name: after a power cut a kept file is whole, or not there."""
+        if self._sealing is not None:
+            self._put(self._sealing.finish())
+        self._sync()
+
+    def _put(self, chunk: bytes) -> None:
         rest = memoryview(chunk)
         try:
             while rest:
@@ -163,8 +209,7 @@ class _NewFile:
         except OSError as why:
             raise RenditionUnavailable(f"The rendition cache cannot be written: {why.strerror}") from why
 
-    def sync(self) -> None:
-        """Before it gets its name: after a power cut a kept file is whole, or not there."""
+    def _sync(self) -> None:
         try:
             os.fsync(self._file)
         except OSError as why:

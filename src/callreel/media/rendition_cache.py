@@ -1,7 +1,8 @@
 """Renditions kept on disk, so that the second request for a range does not encode the recording again.
 
 `kept/` holds finished renditions under `<sid>.<variant>`, `tmp/` those being encoded. Nothing here is the only copy
-of anything: all of it may be removed while the service is stopped.
+of anything: all of it may be removed while the service is stopped. They are media too, so they lie sealed under the
+key of their recording and cannot be opened once that is destroyed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from callreel.at_rest.segments import FileKey
 from callreel.errors import InvalidSid, Misconfigured, RangeNotSatisfiable, RenditionUnavailable
 from callreel.media.least_recent import LeastRecent
 from callreel.media.rendering import Rendering
@@ -105,14 +107,17 @@ class RenditionCache:
         return {name.partition(".")[0] for name in self._kept}
 
     @asynccontextmanager
-    async def open(self, sid: str, variant: str, rendition: Rendition) -> AsyncIterator[Lease]:
+    async def open(
+        self, sid: str, variant: str, rendition: Rendition, *, key: FileKey | None = None
+    ) -> AsyncIterator[Lease]:
         """A lease on this variant of the recording. All who hold one at a time share one encoding.
 
-        Nothing is encoded before a chunk is asked for. Who leaves does not disturb the others; when the last one
-        leaves before the end, the encoding stops and nothing is kept. Raises `InvalidSid`.
+        It is kept sealed under `key`, the recording's own. Nothing is encoded before a chunk is asked for. Who
+        leaves does not disturb the others; when the last one leaves before the end, the encoding stops and nothing
+        is kept. Raises `InvalidSid`.
         """
         name = _name(sid, variant)
-        rendering = self._live.setdefault(name, Rendering(name, rendition))
+        rendering = self._live.setdefault(name, Rendering(name, rendition, key))
         rendering.readers += 1
         try:
             yield Lease(rendering.size_bytes, rendering, lambda: self._begin(rendering))
@@ -190,7 +195,7 @@ class RenditionCache:
             except OSError as why:
                 raise RenditionUnavailable(f"The rendition cache cannot be read: {why.strerror}") from why
             if is_there:
-                self._kept.use(rendering.name, rendering.size_bytes)
+                self._kept.use(rendering.name, rendering.file_bytes)
                 rendering.advance(rendering.size_bytes)
             else:
                 self._kept.drop(rendering.name)
@@ -198,14 +203,14 @@ class RenditionCache:
 
     async def _publish(self, rendering: Rendering, tmp: Path) -> None:
         """Give a whole rendition its name, and make room. One that alone is beyond the limit is not kept."""
-        if rendering.size_bytes > self._limit_bytes:
+        if rendering.file_bytes > self._limit_bytes:
             return
         async with self._names:
             if rendering.is_forgotten:
                 return
             try:
                 await asyncio.to_thread(tmp.rename, self._kept_dir / rendering.name)
-                self._kept.use(rendering.name, rendering.size_bytes)
+                self._kept.use(rendering.name, rendering.file_bytes)
                 victims = self._kept.drop_beyond(self._limit_bytes)
                 await asyncio.to_thread(_remove, [self._kept_dir / name for name in victims])
             except OSError as why:

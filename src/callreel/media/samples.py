@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
+from callreel.at_rest.file import MediaFile
 from callreel.errors import BlobAltered, BlobMissing
 from callreel.media.wav import Codec, WavFacts
 
@@ -34,13 +34,13 @@ _TO_PCM16: dict[Codec, Callable[[bytes], bytes]] = {
 }
 
 
-def read_samples(path: Path, facts: WavFacts, *, first_frame: int = 0) -> Iterator[bytes]:
+def read_samples(file: MediaFile, facts: WavFacts, *, first_frame: int = 0) -> Iterator[bytes]:
     """Interleaved little-endian 16-bit PCM in the file's own channels and rate, `BLOCK_FRAMES` at a time.
 
     Raises `BlobAltered` when the file holds less than its facts say.
     """
     at = facts.data_start + first_frame * facts.frame_bytes
-    for block in read_bytes(path, at, facts.data_start + facts.data_bytes, BLOCK_FRAMES * facts.frame_bytes):
+    for block in read_bytes(file, at, facts.data_start + facts.data_bytes, BLOCK_FRAMES * facts.frame_bytes):
         yield to_pcm16(facts.codec, block)
 
 
@@ -56,23 +56,23 @@ def loudest_channel(samples: memoryview, channels: int) -> int:
     return max(audioop.rms(audioop.tomono(samples, _WIDTH, *only), _WIDTH) for only in ((1, 0), (0, 1)))
 
 
-def read_bytes(path: Path, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
+def read_bytes(file: MediaFile, start: int, stop: int, block_bytes: int) -> Iterator[bytes]:
     """The bytes of a file from `start` up to `stop`, at most `block_bytes` in memory.
 
     Raises `BlobAltered` when the file ends before `stop`: somebody was promised those bytes. Raises `BlobMissing`
     when it is not there, as for a recording that was deleted a moment ago.
     """
     try:
-        opened = path.open("rb")
+        opened = file.open("rb")
     except FileNotFoundError as why:
-        raise BlobMissing(f"{path.name} is not there any more") from why
-    with opened as file:
-        file.seek(start)
+        raise BlobMissing(f"{file.name} is not there any more") from why
+    with opened as content:
+        content.seek(start)
         while start < stop:
             wanted = min(block_bytes, stop - start)
-            block = file.read(wanted)
+            block = content.read(wanted)
             if len(block) < wanted:
-                raise BlobAltered(f"{path.name} ends at byte {start + len(block)}; {stop} were there when it was kept")
+                raise BlobAltered(f"{file.name} ends at byte {start + len(block)}; {stop} were there when it was kept")
             start += wanted
             yield block
 

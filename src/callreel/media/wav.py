@@ -9,9 +9,9 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import BinaryIO
 
+from callreel.at_rest.file import MediaFile
 from callreel.errors import NotAudio
 
 MOST_CHUNKS = 64  # real recorders write fewer than ten; a million tiny ones is an attack
@@ -104,9 +104,9 @@ class _Format:
         return self.channels * self.bits // 8
 
 
-def inspect_wav_file(path: Path) -> WavFacts:
+def inspect_wav_file(kept: MediaFile) -> WavFacts:
     """`inspect_wav` for a file on disk, with the size the disk tells."""
-    with path.open("rb") as file:
+    with kept.open("rb") as file:
         return inspect_wav(file, file.seek(0, 2))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from callreel.at_rest.file import MediaFile
 from callreel.errors import RangeNotSatisfiable
 from callreel.media.channels import RequestedChannels, channels_to_serve
 from callreel.media.samples import mixed_to_mono, read_bytes, read_samples
@@ -21,7 +21,7 @@ _MONO_FRAME_BYTES = 2
 class WavRendition:
     """A WAV whose length is known before its first byte is read."""
 
-    path: Path
+    file: MediaFile
     facts: WavFacts
     channels: int
 
@@ -45,26 +45,26 @@ class WavRendition:
         if not 0 <= start <= stop <= self.size_bytes:
             raise RangeNotSatisfiable(self.size_bytes)
         if self.is_original:
-            return read_bytes(self.path, start, stop, BLOCK_BYTES)
-        return _mono_chunks(self.path, self.facts, start, stop)
+            return read_bytes(self.file, start, stop, BLOCK_BYTES)
+        return _mono_chunks(self.file, self.facts, start, stop)
 
 
-def serve_wav(path: Path, facts: WavFacts, requested_channels: RequestedChannels = None) -> WavRendition:
+def serve_wav(file: MediaFile, facts: WavFacts, requested_channels: RequestedChannels = None) -> WavRendition:
     """Hand out a kept WAV: byte for byte as it is unless one channel is asked of two.
 
     A down-mix is 16-bit PCM at the kept rate, whatever the codec was. Raises `RecordingIsMono`.
     """
-    return WavRendition(path, facts, channels_to_serve(facts, requested_channels))
+    return WavRendition(file, facts, channels_to_serve(facts, requested_channels))
 
 
-def _mono_chunks(path: Path, facts: WavFacts, start: int, stop: int) -> Iterator[bytes]:
+def _mono_chunks(file: MediaFile, facts: WavFacts, start: int, stop: int) -> Iterator[bytes]:
     if start < min(stop, _HEAD.size):
         yield _mono_head(facts)[start:stop]
         start = _HEAD.size
     if start >= stop:
         return
     frame, skip = divmod(start - _HEAD.size, _MONO_FRAME_BYTES)
-    for block in mixed_to_mono(read_samples(path, facts, first_frame=frame)):
+    for block in mixed_to_mono(read_samples(file, facts, first_frame=frame)):
         piece = block[skip : skip + stop - start]
         yield piece
         start += len(piece)

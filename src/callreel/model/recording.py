@@ -92,6 +92,7 @@ class CallbackWish:
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
+    `sealed_at_rest` says that the media lies sealed in spool and storage, `media_key_wrapped` holds what opens it.
     `video` is the track of a video recording, None for voice. `source_sid` names the source a moved recording came
     from, `source_recording_sid` what it was called there, `price` what it had cost there. `carried` is true while a
     worker takes the recording from step to step under one job; it is not stored.
@@ -118,6 +119,8 @@ class Recording:
     media_sha256: str
     media_md5: str
     settings: StorageSettings
+    sealed_at_rest: bool = False
+    media_key_wrapped: bytes | None = field(default=None, repr=False)
     settings_id: int | None = None
     callback: CallbackWish | None = None
     error_code: int | None = None

@@ -3,6 +3,9 @@
 `tmp/` is being written, `ready/` is durable, `quarantine/` is unexplained and never removed by code. `<sid>`
 is the media as it came, `<sid>.sealed.<begin of its SHA-256>` its ciphertext: every sealing has a name of its own,
 so that no second one can touch the bytes that a row already promises.
+
+Media is sealed at rest, drafts too, under a key that the row keeps: a file without a row cannot be opened by anybody.
+Ciphertext for a customer's own key lies there as it is.
 """
 
 from __future__ import annotations
@@ -14,16 +17,30 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, TypeVar
 
-from callreel.errors import BlobMissing, BodyCutShort, BodyTooLarge, Misconfigured, NameTaken, SpoolFailed, SpoolFull
+from callreel.at_rest.file import KeptFile
+from callreel.at_rest.segments import FileKey
+from callreel.errors import (
+    BlobAltered,
+    BlobMissing,
+    BodyCutShort,
+    BodyTooLarge,
+    Misconfigured,
+    NameTaken,
+    SpoolFailed,
+    SpoolFull,
+)
 from callreel.failpoints import reach
+from callreel.model.recording import Recording
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.spool.directory_sync import DirectorySync
+from callreel.spool.draft_file import Digests, DraftFile
 from callreel.spool.durable import (
     create_exclusively,
     free_bytes,
@@ -42,15 +59,6 @@ RESERVE_BYTES = 1 << 30  # kept free: 1 GiB, or a twentieth of a smaller disk
 WRITERS = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Digests:
-    """What was written: its length, and its digests in lower-case hex."""
-
-    size_bytes: int
-    sha256: str
-    md5: str
-
-
 Rewrite = Callable[[BinaryIO, T, Digests], Iterable[bytes] | None]
 """From what came, its judgement and its digests: what to keep instead, piece by piece, or None for what came."""
 
@@ -59,23 +67,41 @@ Rewrite = Callable[[BinaryIO, T, Digests], Iterable[bytes] | None]
 class SpooledBlob:
     """The exact bytes that will be the object. Reading blocks; call it in a thread."""
 
-    path: Path
+    file: KeptFile
     size_bytes: int
     sha256: str
     md5: str
 
+    @property
+    def path(self) -> Path:
+        return self.file.path
+
     def read(self, start: int, length: int) -> bytes:
-        """These bytes of the blob. Raises `BlobMissing` when the file is gone, `SpoolFailed` when the disk refuses."""
-        try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                return os.pread(descriptor, length, start)
-            finally:
-                os.close(descriptor)
-        except FileNotFoundError as why:
-            raise BlobMissing(f"{self.path.name} is not in the spool") from why
-        except OSError as why:
-            raise SpoolFailed(f"{self.path.name} could not be read from the spool: {why.strerror}") from why
+        """These bytes of the blob.
+
+        Raises `BlobMissing` when the file is gone, `BlobAltered` when it does not open, `SpoolFailed` when the disk
+        refuses.
+        """
+        with _in_our_words(self.path):
+            return self.file.read(start, length)
+
+    def sha256_of(self, link: Path) -> str:
+        """The digest of the content as it can be read under another name of this file. Raises as `read`."""
+        digest = hashlib.sha256()
+        with _in_our_words(link):
+            for piece in self.file.at(link).pieces():
+                digest.update(piece)
+        return digest.hexdigest()
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as why:
+        raise BlobMissing(f"{path.name} is not in the spool") from why
+    except OSError as why:
+        raise SpoolFailed(f"{path.name} could not be read from the spool: {why.strerror}") from why
 
     def kept_bytes(self) -> int | None:
         """How many bytes of the blob the disk holds, by the length of its file; None when the file is not there.
@@ -142,9 +168,9 @@ class Spool:
         if free - size_bytes < min(self._reserve_bytes, total // 20):
             raise SpoolFull()
 
-    def draft(self, sid: RecordingSid, *, limit_bytes: int) -> Draft:
-        """Begin to receive a recording."""
-        return Draft(self, sid, limit_bytes=limit_bytes)
+    def draft(self, sid: RecordingSid, *, limit_bytes: int, key: FileKey | None = None) -> Draft:
+        """Begin to receive a recording, to be sealed under this key."""
+        return Draft(self, sid, limit_bytes=limit_bytes, key=key)
 
     async def receive(
         self,
@@ -154,14 +180,15 @@ class Spool:
         *,
         announced_bytes: int | None,
         limit_bytes: int,
+        key: FileKey | None = None,
         rewrite: Rewrite[T] | None = None,
     ) -> tuple[T, Digests]:
         """Stream a whole body in and keep it, or what `rewrite` makes of it, if `judge` returns; see `Draft.keep`.
 
-        Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced. Nothing is left of a body
-        that was not kept.
+        It is sealed under `key`. Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced.
+        Nothing is left of a body that was not kept.
         """
-        async with self.draft(sid, limit_bytes=limit_bytes) as draft:
+        async with self.draft(sid, limit_bytes=limit_bytes, key=key) as draft:
             async for chunk in body:
                 await draft.write(chunk)
             if announced_bytes is not None and draft.size_bytes != announced_bytes:
@@ -176,19 +203,41 @@ class Spool:
         """Where the ciphertext with this SHA-256 lies in `ready/`. Raises `InvalidSid`."""
         return self.ready / f"{parse_sid(sid[:2], sid)}.sealed.{sha256[:16]}"
 
-    def blob(self, sid: str, *, sealed: bool, size_bytes: int, sha256: str, md5: str) -> SpooledBlob:
-        """The blob of a sealed recording, by the facts its row holds."""
+    def blob(
+        self, sid: str, *, sealed: bool, size_bytes: int, sha256: str, md5: str, key: FileKey | None = None
+    ) -> SpooledBlob:
+        """The blob of a sealed recording, by the facts its row holds. `key` opens media; ciphertext has none."""
         path = self.sealed_path_of(sid, sha256) if sealed else self.path_of(sid)
-        return SpooledBlob(path=path, size_bytes=size_bytes, sha256=sha256, md5=md5)
+        return SpooledBlob(file=KeptFile(path, key), size_bytes=size_bytes, sha256=sha256, md5=md5)
 
-    async def write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
+    def read_media(self, recording: Recording, key: FileKey | None) -> Iterator[bytes]:
+        """The recording's media as the spool holds it, piece by piece: hash it to know whether it is what was promised.
+
+        `key` is what `MediaKeys.of_media` gives. Blocks. Raises `BlobMissing`, `BlobAltered` and `SpoolFailed`.
+        """
+        return self._read(KeptFile(self.path_of(recording.sid), key))
+
+    def read_blob(self, recording: Recording, key: FileKey | None) -> Iterator[bytes]:
+        """The recording's blob, from when it is sealed on; as `read_media`, with the key of `MediaKeys.of_blob`."""
+        if recording.encryption_details is None:
+            return self.read_media(recording, key)
+        assert recording.blob_sha256 is not None
+        return self._read(KeptFile(self.sealed_path_of(recording.sid, recording.blob_sha256)))
+
+    def _read(self, file: KeptFile) -> Iterator[bytes]:
+        with _in_our_words(file.path):
+            yield from file.pieces()
+
+    async def write_sealed(
+        self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T], *, key: FileKey | None = None
+    ) -> tuple[T, Digests]:
         """Write a recording's ciphertext beside it, durably, from what `encrypt(source, target)` produces.
 
-        What an interrupted sealing left stays for recovery: its bytes were never in a row. Raises `BlobMissing`
-        when there is no media to encrypt, `SpoolFailed` when the disk refuses, and what `encrypt` raises; then
-        nothing is left of it.
+        `key` opens the media. What an interrupted sealing left stays for recovery: its bytes were never in a row.
+        Raises `BlobMissing` when there is no media to encrypt, `BlobAltered` when it does not open, `SpoolFailed`
+        when the disk refuses, and what `encrypt` raises; then nothing is left of it.
         """
-        return await self._in_thread(self._write_sealed, sid, encrypt)
+        return await self._in_thread(self._write_sealed, sid, encrypt, key)
 
     async def release(self, sid: RecordingSid, *, blob_sha256: str | None = None) -> None:
         """Give the disk back: remove a recording's media, and its ciphertext of this SHA-256. May be repeated.
@@ -212,10 +261,13 @@ class Spool:
         except OSError as why:
             raise SpoolFailed(f"The spool directory could not be synced: {why.strerror}") from why
 
-    def _write_sealed(self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T]) -> tuple[T, Digests]:
+    def _write_sealed(
+        self, sid: RecordingSid, encrypt: Callable[[BinaryIO, BinaryIO], T], key: FileKey | None
+    ) -> tuple[T, Digests]:
         draft = self.tmp / f"{parse_sid(sid[:2], sid)}.sealed.{secrets.token_hex(4)}"
         try:
-            with self.path_of(sid).open("rb") as source, os.fdopen(create_exclusively(draft), "w+b") as sink:
+            media = KeptFile(self.path_of(sid), key)
+            with media.open() as source, os.fdopen(create_exclusively(draft), "w+b") as sink:
                 hashing = _HashingWriter(sink)
                 made = encrypt(source, hashing)  # type: ignore[arg-type]
                 sink.flush()
@@ -267,13 +319,11 @@ class Draft:
     Used as a context manager it discards what was not kept.
     """
 
-    def __init__(self, spool: Spool, sid: RecordingSid, *, limit_bytes: int) -> None:
-        self._spool, self._sid, self._limit_bytes = spool, sid, limit_bytes
-        self._path = self._new_path()
-        self._file: BinaryIO | None = None
+    def __init__(self, spool: Spool, sid: RecordingSid, *, limit_bytes: int, key: FileKey | None = None) -> None:
+        self._spool, self._sid, self._limit_bytes, self._key = spool, sid, limit_bytes, key
+        self._file = self._new_file()
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
-        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._turn = threading.Lock()  # a cancelled request discards while a thread may still be writing
         self._named = self._kept = self._discarded = False
         self.size_bytes = 0
@@ -312,7 +362,7 @@ class Draft:
         await self._spool._synced()
         self._kept = True
         reach("C4")
-        return judgement, self._digests()
+        return judgement, self._file.digests()
 
     async def discard(self) -> None:
         """Forget what was received, also what already has its name."""
@@ -326,65 +376,48 @@ class Draft:
         if self._discarded:
             raise SpoolFailed("The recording was discarded while it was being written")
         try:
-            if self._file is None:
-                self._file = os.fdopen(create_exclusively(self._path), "w+b", buffering=0)
-            for chunk in gathered:
-                self._sha256.update(chunk)
-                self._md5.update(chunk)
-                _write_all(self._file, chunk)
+            self._file.append(gathered)
         except OSError as why:
             raise SpoolFailed() from why
 
     def _settle(self, gathered: list[bytes], judge: Callable[[BinaryIO, int], T], rewrite: Rewrite[T] | None) -> T:
         with self._turn:
             self._append(gathered)
-            judgement = self._judge(judge)
-            pieces = rewrite(self._written(), judgement, self._digests()) if rewrite is not None else None
-            if pieces is not None:
-                self._replace_by(pieces)
+            try:
                 judgement = self._judge(judge)
+                came = self._file
+                pieces = rewrite(came.content(), judgement, came.digests()) if rewrite is not None else None
+                if pieces is not None:
+                    self._replace_by(pieces)
+                    judgement = self._judge(judge)
+            except BlobAltered as why:
+                raise SpoolFailed("The disk gave back other bytes than were written. Nothing was kept.") from why
             self._name()
             return judgement
 
     def _judge(self, judge: Callable[[BinaryIO, int], T]) -> T:
         reach("C1")
-        file = self._written()
-        file.seek(0)
-        return judge(file, self.size_bytes)
+        content = self._file.finish()
+        return judge(content, self._file.digests().size_bytes)
 
     def _replace_by(self, pieces: Iterable[bytes]) -> None:
         """Keep these bytes, read from what came while they are written to a file of their own; then drop what came."""
-        came, came_path = self._written(), self._path
-        self._path, self._file, self.size_bytes = self._new_path(), None, 0
-        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        came, self._file = self._file, self._new_file()
         try:
             self._append(pieces)
-            self.size_bytes = self._written().tell()
         finally:
             came.close()
-            remove(came_path)
+            remove(came.path)
 
-    def _written(self) -> BinaryIO:
-        assert self._file is not None
-        return self._file
-
-    def _new_path(self) -> Path:
-        return self._spool.tmp / f"{parse_sid(self._sid[:2], self._sid)}.{secrets.token_hex(4)}"
-
-    def _digests(self) -> Digests:
-        return Digests(size_bytes=self.size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())
+    def _new_file(self) -> DraftFile:
+        name = f"{parse_sid(self._sid[:2], self._sid)}.{secrets.token_hex(4)}"
+        return DraftFile(self._spool.tmp / name, self._key)
 
     def _name(self) -> None:
-        file = self._written()
-        try:
-            # If this fails the kernel may have dropped the pages, and a second fsync would "succeed":
-            # never try it again. The client still has the data.
-            os.fsync(file.fileno())
-        finally:
-            file.close()
+        self._file.make_durable()
         reach("C2")
         try:
-            rename_without_replacing(self._path, self._spool.path_of(self._sid))
+            rename_without_replacing(self._file.path, self._spool.path_of(self._sid))
         except FileExistsError as why:
             raise NameTaken(f"The spool already holds {self._sid}") from why
         self._named = True
@@ -392,18 +425,10 @@ class Draft:
     def _remove(self) -> None:
         with self._turn:
             self._discarded = True
-            if self._file is not None:
-                self._file.close()
-            remove(self._path)
+            self._file.close()
+            remove(self._file.path)
             if self._named:  # no row can name it: `keep` has not returned
                 remove(self._spool.path_of(self._sid))
-
-
-def _write_all(file: BinaryIO, chunk: bytes) -> None:
-    """An unbuffered file may take less than it is given."""
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
 
 
 class _HashingWriter:

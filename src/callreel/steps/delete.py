@@ -8,6 +8,7 @@ from callreel.clock import Clock
 from callreel.errors import Final, InvalidDestination, NotNow
 from callreel.failpoints import reach
 from callreel.ledger.ledger import Ledger
+from callreel.media_keys import DESTROYED
 from callreel.model.recording import Recording, State
 from callreel.model.retention import Retention
 from callreel.spool.spool import Spool
@@ -18,7 +19,8 @@ async def delete(
 ) -> Recording:
     """Carry out a deletion that was asked for.
 
-    1. spool 2. hosted copy 3. multipart upload in flight 4. `DELETED`, with the day its metadata goes
+    1. spool 2. hosted copy 3. multipart upload in flight 4. `DELETED`, with the day its metadata goes,
+    and without the key of its media: a copy that was forgotten somewhere cannot be opened
 
     The object in the customer's own bucket is the customer's and stays. Every removal may be repeated.
     """
@@ -35,6 +37,7 @@ async def delete(
         deleted_at=now,
         purge_after=retention.purge_after(now, kind=recording.kind),
         upload_id=None,
+        **DESTROYED,
     )
 
 

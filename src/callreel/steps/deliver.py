@@ -7,6 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
+from callreel.at_rest.segments import FileKey
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
 from callreel.bucket.s3 import S3Bucket
 from callreel.bucket.traffic import Traffic
@@ -26,6 +27,7 @@ from callreel.errors import (
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
+from callreel.media_keys import MediaKeys
 from callreel.model.delivery_failure import level_of, parking_code, refusal_code
 from callreel.model.encryption_details import envelope_of
 from callreel.model.evidence import Answer, Evidence, VerifyMethod, weigh
@@ -45,6 +47,7 @@ class Delivering:
     ledger: Ledger
     spool: Spool
     buckets: Buckets
+    keys: MediaKeys
     traffic: Traffic
     patience: Patience
     clock: Clock
@@ -104,7 +107,7 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
 
 
 async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evidence]:
-    blob = _blob_of(recording, parts.spool)
+    blob = _blob_of(recording, parts.spool, await parts.keys.of_blob(recording))
     bucket = await parts.buckets.of(recording)
     settings = await _settings_with_lock(recording, parts.ledger)
     options = PutOptions(
@@ -155,7 +158,7 @@ async def _send_in_parts(
     return recording, await bucket.finish_upload(key, upload_id, blob, options)
 
 
-def _blob_of(recording: Recording, spool: Spool) -> SpooledBlob:
+def _blob_of(recording: Recording, spool: Spool, key: FileKey | None) -> SpooledBlob:
     assert recording.blob_size_bytes is not None
     assert recording.blob_sha256 is not None
     assert recording.blob_md5 is not None
@@ -165,6 +168,7 @@ def _blob_of(recording: Recording, spool: Spool) -> SpooledBlob:
         size_bytes=recording.blob_size_bytes,
         sha256=recording.blob_sha256,
         md5=recording.blob_md5,
+        key=key,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from callreel.clock import Clock
 from callreel.ledger.ledger import Ledger
+from callreel.media_keys import DESTROYED
 from callreel.model.deed import CALLREEL, Action
 from callreel.model.recording import Recording, State
 from callreel.model.retention import Retention
@@ -14,7 +15,7 @@ async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention
     """Erase a fatally failed recording under the policy `delete`.
 
     The row says so first: a crash in between leaves a file that recovery removes, never a row that still
-    promises media which is gone.
+    promises media which is gone. With the row goes the key, so that a copy of the file cannot be opened.
     """
     now = clock.now()
     erased = await ledger.move(
@@ -26,6 +27,7 @@ async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention
         ),
         deleted_at=now,
         purge_after=retention.purge_after(now, kind=recording.kind),
+        **DESTROYED,
     )
     await spool.release(recording.sid, blob_sha256=recording.blob_sha256)
     return erased

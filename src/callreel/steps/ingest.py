@@ -20,7 +20,7 @@ from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
-from callreel.spool.spool import Digests
+from callreel.spool.draft_file import Digests
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
 

@@ -21,6 +21,7 @@ from callreel.errors import (
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
+from callreel.media_keys import DESTROYED, MediaKeys
 from callreel.model.credential import CredentialKind
 from callreel.model.delivery_failure import ENCRYPTION_INTERNAL, level_of, parking_code, refusal_code
 from callreel.model.recording import Recording, State
@@ -28,14 +29,22 @@ from callreel.model.storage_settings import RecordingKind
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.twilio_format import encrypt
 from callreel.sealing.video_format import encrypt_video
-from callreel.spool.spool import Digests, Spool
+from callreel.spool.draft_file import Digests
+from callreel.spool.spool import Spool
 
 COPY_BYTES = 1 << 20
 FORMATS = {RecordingKind.VOICE: encrypt, RecordingKind.VIDEO: encrypt_video}
 
 
 async def seal(
-    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, buckets: Buckets, clock: Clock
+    recording: Recording,
+    *,
+    spool: Spool,
+    ledger: Ledger,
+    keyring: Keyring,
+    keys: MediaKeys,
+    buckets: Buckets,
+    clock: Clock,
 ) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
@@ -53,7 +62,7 @@ async def seal(
     details = recording.encryption_details
     if details is not None or recording.settings.encryption_enabled:
         try:
-            details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring)
+            details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring, keys=keys)
         except Final as why:
             code = refusal_code(why, kind=recording.kind)
             return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
@@ -72,6 +81,7 @@ async def seal(
         blob_md5=digests.md5,
         encryption_details=details,
         **place,
+        **(DESTROYED if details is not None else {}),  # the media is not needed again, nor to be opened
     )
     reach("C8")
     if details is not None:
@@ -80,7 +90,7 @@ async def seal(
 
 
 async def _encrypt(
-    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring
+    recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, keys: MediaKeys
 ) -> tuple[dict[str, str], Digests]:
     if recording.encryption_details is not None:  # encrypted at its source: it moves as it is
         return await spool.write_sealed(
@@ -94,7 +104,8 @@ async def _encrypt(
         raise PublicKeyMissing(f"The public key {key_sid} no longer exists")
     pem = keyring.open(sealed, table="credentials", row=key_sid, account=recording.account_sid).decode()
     try:
-        return await spool.write_sealed(recording.sid, partial(_encrypt_unaltered, recording, pem, key_sid))
+        encrypting = partial(_encrypt_unaltered, recording, pem, key_sid)
+        return await spool.write_sealed(recording.sid, encrypting, key=await keys.of_media(recording))
     except ValueError as why:
         raise EncryptionFailed() from why
 

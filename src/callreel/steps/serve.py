@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
+from callreel.at_rest.file import KeptFile
 from callreel.bucket.s3 import S3Bucket
 from callreel.buckets import Buckets
 from callreel.clock import Clock
@@ -21,7 +21,7 @@ SIGNED_URL_S = 3600  # BRIEF3: signed URLs live 60 minutes, a fresh one for each
 class OnDisk:
     """The media lies in service storage."""
 
-    path: Path
+    file: KeptFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,7 @@ async def serve(
     if requested_channels == 2 and recording.channels == 1:
         raise RecordingIsMono()
     if not recording.is_external:
-        assert recording.object_key is not None
-        return OnDisk(buckets.storage.path_of(recording.object_key))
+        return OnDisk(await buckets.hosted(recording))
     if recording.settings.external_media is ExternalMedia.NOT_FOUND:
         raise NotFound()
     return Elsewhere(await sign(recording, buckets=buckets))
@@ -83,8 +82,7 @@ async def serve_ticket(ticket: Ticket, *, ledger: Ledger, buckets: Buckets) -> t
     recording = await ledger.recordings.fetch(ticket.account_sid, ticket.recording_sid)
     if recording.state not in COMPLETED or recording.is_external:
         raise NotFound()
-    assert recording.object_key is not None
-    return recording, OnDisk(buckets.storage.path_of(recording.object_key))
+    return recording, OnDisk(await buckets.hosted(recording))
 
 
 def file_name_of(recording: Recording) -> str:

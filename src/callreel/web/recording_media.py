@@ -10,13 +10,14 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from callreel.at_rest.file import KeptFile
+from callreel.at_rest.segments import FileKey
 from callreel.errors import BlobAltered, BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
 from callreel.media.mp3 import QUALITY, Mp3Rendition, serve_mp3
@@ -96,19 +97,19 @@ async def note_listening(answer: Response, deed: Deed, parts: Parts) -> None:
 def _rendition(
     recording: Recording, found: OnDisk, extension: str, channels: RequestedChannels, cache: RenditionCache
 ) -> Rendition:
-    path, name = found.path, (recording.blob_sha256 or "")[:40]
-    original = file_rendition(recording, path, CIPHERTEXT)
+    file, name = found.file, (recording.blob_sha256 or "")[:40]
+    original = file_rendition(recording, file, CIPHERTEXT)
     if recording.encryption_details is not None:
         if channels is not None and channels != recording.channels:
             raise RecordingIsEncrypted("The recording is encrypted; decrypt it before you change its channels")
         return original
-    facts = inspect_wav_file(path)
+    facts = inspect_wav_file(file)
     if extension == "mp3":
-        mp3 = serve_mp3(path, facts, channels)
+        mp3 = serve_mp3(file, facts, channels)
         variant = f"mp3-{mp3.channels}-q{QUALITY}"
-        chunks = partial(_from_cache, cache, recording.sid, variant, mp3)
+        chunks = partial(_from_cache, cache, recording.sid, variant, mp3, file.key)
         return Rendition(mp3.size_bytes, f'"{name}-{variant}"', TYPES["mp3"], chunks)
-    wav = serve_wav(path, facts, channels)
+    wav = serve_wav(file, facts, channels)
     etag = f'"{name}"' if wav.is_original else f'"{name}-wav-{wav.channels}"'
     return Rendition(wav.size_bytes, etag, TYPES["wav"], _in_threads(wav.chunks))
 
@@ -118,20 +119,20 @@ def _in_threads(chunks: Callable[[int, int], Iterator[bytes]]) -> Callable[[int,
 
 
 async def _from_cache(
-    cache: RenditionCache, sid: str, variant: str, mp3: Mp3Rendition, start: int, stop: int
+    cache: RenditionCache, sid: str, variant: str, mp3: Mp3Rendition, key: FileKey | None, start: int, stop: int
 ) -> AsyncIterator[bytes]:
     """Encoded once, however many ask for parts of it, and whatever parts."""
-    async with cache.open(sid, variant, mp3) as lease:
+    async with cache.open(sid, variant, mp3, key=key) as lease:
         async for chunk in lease.chunks(start, stop):
             yield chunk
 
 
-def file_rendition(recording: Recording, path: Path, media_type: str) -> Rendition:
+def file_rendition(recording: Recording, file: KeptFile, media_type: str) -> Rendition:
     """The bytes of service storage as they are. Blocks; raises `FileNotFoundError` and `BlobAltered`."""
-    size = path.stat().st_size
+    size = file.size_bytes()
     if size != recording.blob_size_bytes:
         raise BlobAltered(f"The media of {recording.sid} has {size} bytes; {recording.blob_size_bytes} were kept")
-    chunks = _in_threads(lambda start, stop: read_bytes(path, start, stop, BLOCK_BYTES))
+    chunks = _in_threads(lambda start, stop: read_bytes(file, start, stop, BLOCK_BYTES))
     return Rendition(size, f'"{(recording.blob_sha256 or "")[:40]}"', media_type, chunks)
 
 

@@ -55,7 +55,7 @@ async def give(request: Request) -> Response:
     recording, found = await serve_ticket(ticket, ledger=parts.ledger, buckets=parts.buckets)
     kind = CIPHERTEXT if recording.encryption_details is not None else recording.media_type
     try:
-        rendition = await asyncio.to_thread(file_rendition, recording, found.path, kind)
+        rendition = await asyncio.to_thread(file_rendition, recording, found.file, kind)
     except FileNotFoundError as why:
         raise NotFound() from why  # deleted while we looked
     disposition = str(Disposition.INLINE)

@@ -28,6 +28,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         ledger=p.ledger,
         spool=p.spool,
         buckets=p.buckets,
+        keys=p.keys,
         traffic=Traffic(p.chosen.delivery_concurrency),
         patience=p.chosen.patience,
         clock=p.clock,
@@ -35,7 +36,15 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         accepted_grace_s=p.chosen.accepted_grace_s,
     )
     return {
-        "seal": lambda r: seal(r, spool=p.spool, ledger=p.ledger, keyring=p.keyring, buckets=p.buckets, clock=p.clock),
+        "seal": lambda r: seal(
+            r,
+            spool=p.spool,
+            ledger=p.ledger,
+            keyring=p.keyring,
+            keys=p.keys,
+            buckets=p.buckets,
+            clock=p.clock,
+        ),
         "deliver": lambda r: deliver(r, parts=delivering),
         "release": lambda r: release(r, spool=p.spool, ledger=p.ledger),
         "erase": lambda r: erase(r, spool=p.spool, ledger=p.ledger, retention=p.chosen.retention, clock=p.clock),
