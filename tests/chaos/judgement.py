@@ -88,7 +88,7 @@ class _Judge:
         """What the object holds, as its owner reads it."""
         key = str(recording.object_key)
         if not recording.is_external:
-            return b"".join([piece async for piece in self._parts.buckets.storage.read(key)])
+            return b"".join((await self._parts.buckets.hosted(recording)).pieces())
         version = self._bucket.current.get(key)
         if version is None:
             return None
