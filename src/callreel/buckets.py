@@ -56,8 +56,8 @@ class Buckets:
         private_networks: Sequence[Network],
         roles: Roles | None = None,
     ) -> None:
-        self._ledger, self._keyring, self._keys, self._http = ledger, keyring, keys, http
-        self.storage = storage
+        self._ledger, self._keyring, self._http = ledger, keyring, http
+        self.keys, self.storage = keys, storage
         self._clock, self._private_networks = clock, tuple(private_networks)
         self._roles = roles
         self._opened: dict[tuple[str, str, Destination], _Opened] = {}
@@ -114,7 +114,7 @@ class Buckets:
     async def hosted(self, recording: Recording) -> KeptFile:
         """The blob's file in service storage, whether it is there or not. Raises `SealBroken`, `DatabaseAway`."""
         assert recording.object_key is not None
-        return KeptFile(self.storage.path_of(recording.object_key), await self._keys.of_blob(recording))
+        return KeptFile(self.storage.path_of(recording.object_key), await self.keys.of_blob(recording))
 
     async def open(self, account_sid: AccountSid, credential_sid: str | None, destination: Destination) -> S3Bucket:
         """A destination opened with one of the account's credentials. Raises `CredentialMissing`."""

@@ -63,9 +63,10 @@ async def _is_lost(parts: Parts, contents: Mapping[str, Sequence[str]], recordin
     if recording.state in _GONE:
         return False
     sealed_or_sent = {sha256, recording.blob_sha256}
-    copy = await spooled_copy(recording, scene_of(parts))
-    if copy.kept_bytes() is not None:
-        return hashlib.sha256(copy.read(0, copy.size_bytes)).hexdigest() not in sealed_or_sent
+    if recording.state is not State.RELEASED:  # then the spool holds nothing, nor is there a key to it
+        copy = await spooled_copy(recording, scene_of(parts))
+        if copy.kept_bytes() is not None:
+            return hashlib.sha256(copy.read(0, copy.size_bytes)).hexdigest() not in sealed_or_sent
     if recording.object_key is None:
         return True
     if not recording.is_external:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from callreel.at_rest.segments import HEAD_BYTES, SEGMENT_BYTES, FileKey, Opening
+from callreel.at_rest.segments import HEAD_BYTES, SEGMENT_BYTES, FileKey, Opening, content_bytes
 from callreel.errors import BlobAltered
 
 READ_BYTES = 16 * SEGMENT_BYTES  # what one look at the disk fetches at most: 1 MiB
@@ -119,10 +119,12 @@ class KeptFile:
 
     def size_bytes(self) -> int:
         """The length of the content, by the length of the file. Raises `OSError`, and `BlobAltered` if it is none."""
+        length = os.stat(self.path, follow_symlinks=False).st_size
         if self.key is None:
-            return self.path.stat().st_size
-        with self.open() as file:
-            return cast(SealedReader, file).size_bytes
+            return length
+        if (size := content_bytes(length)) < 0:
+            raise BlobAltered("A sealed file is cut short or of another format")
+        return size
 
     def pieces(self) -> Iterator[bytes]:
         """The whole content, 1 MiB at most at a time. Blocks. Raises `OSError` and `BlobAltered`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,8 +56,8 @@ async def look_in_spool(recording: Recording, scene: Scene) -> Look:
     """The one file of the spool that counts: the blob once it is sealed, the media before."""
     if recording.host_id != scene.spool.host_id:
         return Look(Is.UNSEEN, "lies in the spool of another host; check it there")
-    blob = await spooled_copy(recording, scene)
     try:
+        blob = await spooled_copy(recording, scene)
         kept = await asyncio.to_thread(blob.kept_bytes)
         if kept is None:
             return Look(Is.MISSING, "is not in the spool")
@@ -82,16 +82,24 @@ async def spooled_copy(recording: Recording, scene: Scene) -> SpooledBlob:
         assert recording.blob_size_bytes is not None
         assert recording.blob_md5 is not None
         size_bytes, sha256, md5 = recording.blob_size_bytes, recording.blob_sha256, recording.blob_md5
-    is_sealed = recording.encryption_details is not None
-    return scene.spool.blob(recording.sid, sealed=is_sealed, size_bytes=size_bytes, sha256=sha256, md5=md5)
+    return scene.spool.blob(
+        recording.sid,
+        sealed=recording.encryption_details is not None,
+        size_bytes=size_bytes,
+        sha256=sha256,
+        md5=md5,
+        key=await scene.buckets.keys.of_blob(recording),
+    )
 
 
 async def look_in_bucket(recording: Recording, scene: Scene) -> Look:
     """The object, by what the bucket says of it; read and hashed when that leaves a doubt, and always when deep."""
     if recording.object_key is None or recording.blob_sha256 is None:
         return Look(Is.MISSING, "names no object")
+    if not recording.is_external:
+        return await _look_in_storage(recording, scene)
     place = (recording.account_sid, recording.bucket or "")
-    if recording.is_external and place in scene.out_of_reach:
+    if place in scene.out_of_reach:
         return Look(Is.UNSEEN, "may not be looked at with the credential it was written with")
     try:
         bucket = await scene.buckets.of(recording)
@@ -106,8 +114,6 @@ async def look_in_bucket(recording: Recording, scene: Scene) -> Look:
             return Look(Is.ALTERED, "has other bytes in its bucket than were delivered")
     except (NotFound, RangeNotSatisfiable):
         return Look(Is.MISSING, "is not in its bucket")
-    except (BlobAltered, SealBroken) as why:
-        return Look(Is.ALTERED, f"cannot be opened in its storage: {why.message}")
     except (BucketStumbled, BucketRefused) as why:
         if why.status not in (401, 403, 405, 501):
             return Look(Is.UNSEEN, f"could not be looked at in its bucket: {why.message}")
@@ -118,10 +124,26 @@ async def look_in_bucket(recording: Recording, scene: Scene) -> Look:
     return Look(Is.WHOLE)
 
 
+async def _look_in_storage(recording: Recording, scene: Scene) -> Look:
+    """The file in service storage: sealed, so that opening it says whether it is what was kept."""
+    try:
+        file = await scene.buckets.hosted(recording)
+        kept = await asyncio.to_thread(file.size_bytes)
+        if kept != recording.blob_size_bytes:
+            return Look(Is.ALTERED, f"has {kept} bytes in service storage, not {recording.blob_size_bytes}")
+        if scene.deep and await asyncio.to_thread(_sha256_of_all, file.pieces()) != recording.blob_sha256:
+            return Look(Is.ALTERED, "has other bytes in service storage than were delivered")
+    except FileNotFoundError:
+        return Look(Is.MISSING, "is not in service storage")
+    except (BlobAltered, SealBroken) as why:
+        return Look(Is.ALTERED, f"cannot be opened in service storage: {why.message}")
+    except (OSError, NotNow) as why:
+        return Look(Is.UNSEEN, f"could not be looked at in service storage: {why}")
+    return Look(Is.WHOLE)
+
+
 def _is_told_whole(recording: Recording, facts: ObjectFacts) -> bool:
     """Whether size and what the bucket keeps beside the object are those of the delivery: no need to read it."""
-    if not recording.is_external:
-        return True
     if facts.checksum_sha256 is not None and "-" not in facts.checksum_sha256:
         return facts.checksum_sha256 == base64.b64encode(bytes.fromhex(recording.blob_sha256 or "")).decode()
     return facts.etag is None or recording.etag is None or facts.etag.strip('"') == recording.etag.strip('"')
@@ -139,6 +161,13 @@ async def sha256_of_pieces(pieces: AsyncIterator[bytes]) -> str:
             await asyncio.to_thread(digest.update, piece)
         else:
             digest.update(piece)
+    return digest.hexdigest()
+
+
+def _sha256_of_all(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece)
     return digest.hexdigest()
 
 

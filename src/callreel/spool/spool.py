@@ -85,6 +85,18 @@ class SpooledBlob:
         with _in_our_words(self.path):
             return self.file.read(start, length)
 
+    def kept_bytes(self) -> int | None:
+        """How many bytes of the blob the disk holds, by the length of its file; None when the file is not there.
+
+        Raises `SpoolFailed` when the disk refuses, and `BlobAltered` for a file that is none of ours.
+        """
+        try:
+            return self.file.size_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as why:
+            raise SpoolFailed(f"{self.path.name} could not be looked at: {why.strerror}") from why
+
     def sha256_of(self, link: Path) -> str:
         """The digest of the content as it can be read under another name of this file. Raises as `read`."""
         digest = hashlib.sha256()
@@ -102,18 +114,6 @@ def _in_our_words(path: Path) -> Iterator[None]:
         raise BlobMissing(f"{path.name} is not in the spool") from why
     except OSError as why:
         raise SpoolFailed(f"{path.name} could not be read from the spool: {why.strerror}") from why
-
-    def kept_bytes(self) -> int | None:
-        """How many bytes of the blob the disk holds, by the length of its file; None when the file is not there.
-
-        Raises `SpoolFailed` when the disk refuses.
-        """
-        try:
-            return os.stat(self.path, follow_symlinks=False).st_size
-        except FileNotFoundError:
-            return None
-        except OSError as why:
-            raise SpoolFailed(f"{self.path.name} could not be looked at: {why.strerror}") from why
 
 
 class Spool:
