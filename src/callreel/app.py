@@ -27,6 +27,7 @@ from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard, PlainHttp
+from callreel.outbound.mail import Mailer, read_smtp_url
 from callreel.outbound.metadata_guard import open_metadata_session
 from callreel.parts import Chosen, Parts
 from callreel.sealing.blind_index import BlindIndex
@@ -117,6 +118,7 @@ async def open_parts(
                 passwords=Passwords(),
                 guard=guard,
                 sender=CallbackSender(calls, clock),
+                mailer=_mailer(settings),
                 renditions=RenditionCache(settings.data_dir / "renditions", settings.rendition_cache_bytes),
                 chosen=_chosen(settings),
                 public_url=public_url,
@@ -161,6 +163,10 @@ async def _installation_secret(name: str, ledger: Ledger, keyring: Keyring) -> b
             "The master key is not the one this database was sealed under. Put the old master.key back into the data "
             "directory, or set CALLREEL_MASTER_KEY to it; without it the stored secrets cannot be read."
         ) from why
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    return Mailer(read_smtp_url(settings.smtp_url.get_secret_value())) if settings.smtp_url else None
 
 
 def _open_storage(root: Path) -> DiskBucket:

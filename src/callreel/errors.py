@@ -18,6 +18,8 @@ CallreelError
 │  ├─ NotConfirmed             it would delete, and the count to confirm it was not given
 │  ├─ MigrationRunning         the source has a migration that is not over
 │  ├─ ReceiptForged            the receipt is not what its key signed
+│  ├─ LegalHold                a recording that nobody may delete now
+│  ├─ CampaignExists           an active campaign has this name
 │  ├─ RoomExists               a room in progress has this name
 │  ├─ RoomNotFound             the room named in a parameter is none of this account
 │  ├─ CompositionsUnavailable  compositions cannot be made, and why
@@ -52,6 +54,7 @@ CallreelError
 │  ├─ SourceRateLimited        429: the source asks for a slower pace; uses up no try
 │  ├─ MediaNotReady            the source still works on the recording
 │  ├─ MediaMismatch            what came is not the media that was announced
+│  ├─ MailFailed               the mail server did not take a receipt
 │  └─ AddressBlocked           a name resolved to an address callreel must not call
 ├─ Final                       the outside said no and meant it: FATAL, policy, event
 │  ├─ BucketRefused            S3 refused in its own words
@@ -172,6 +175,14 @@ class MigrationRunning(Refused):
 
 class ReceiptForged(Refused):
     """The receipt was altered, or signed with another key."""
+
+
+class LegalHold(Refused):
+    """The recording is under a legal hold. Its owner has to lift it before anything can be deleted."""
+
+
+class CampaignExists(Refused):
+    """An active campaign of the account has this FriendlyName. Use it, or choose another name."""
 
 
 class RoomExists(Refused):
@@ -373,6 +384,10 @@ class MediaNotReady(NotNow):
 
 class MediaMismatch(NotNow):
     """What the source sent is not the media it announced."""
+
+
+class MailFailed(NotNow):
+    """The mail server did not take the receipt."""
 
 
 class AddressBlocked(NotNow):

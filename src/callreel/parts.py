@@ -17,6 +17,7 @@ from callreel.model.patience import Patience
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard
+from callreel.outbound.mail import Mailer
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.media_ticket import TicketOffice
@@ -59,6 +60,7 @@ class Parts:
     passwords: Passwords
     guard: Guard
     sender: CallbackSender
+    mailer: Mailer | None
     renditions: RenditionCache
     chosen: Chosen
     public_url: str

@@ -23,6 +23,8 @@ async def one_of_everything(caller: Caller, deliver: Carry, clock: SetClock) -> 
     key = await caller.post(f"{caller.account_path}/Keys.json", {"FriendlyName": "k"})
     aws = await caller.post("/v1/Credentials/AWS", {"Credentials": ACCESS})
     public = await caller.post("/v1/Credentials/PublicKeys", {"PublicKey": public_pem(rsa_key())})
+    campaign = await caller.post(f"{caller.own_path}/Campaigns", {"FriendlyName": "Spring"})
+    dry = await caller.post(f"{caller.own_path}/Recordings/BulkDelete", {"All": "true", "DryRun": "true"})
     sub = await caller.post("/2010-04-01/Accounts.json", {"FriendlyName": "Branch"})
     return {
         "Accounts": [caller.sid, caller.sid, caller.sid, sub.json()["sid"]],
@@ -31,6 +33,8 @@ async def one_of_everything(caller: Caller, deliver: Carry, clock: SetClock) -> 
         "Recordings": recordings + [track["sid"] for track in tracks],
         "VideoRecordings": [track["sid"] for track in tracks],
         "Deliveries": recordings,
+        "Campaigns": [campaign.json()["sid"]],
+        "BulkDelete": [dry.json()["sid"]],
         "Rooms": [track["grouping_sids"]["room_sid"] for track in tracks],
         "Keys": [key.json()["sid"]],
         "AWS": [aws.json()["sid"]],

@@ -88,6 +88,7 @@ def retention(mode: str, retain_until: str) -> bytes:
 
 LEGAL_HOLD = b"<LegalHold><Status>ON</Status></LegalHold>"
 """The body of PutObjectLegalHold."""
+NO_LEGAL_HOLD = b"<LegalHold><Status>OFF</Status></LegalHold>"
 
 
 def _local(tag: str) -> str:

@@ -3,7 +3,8 @@
 Permissions it needs
 - s3:PutObject on the keys, for everything a delivery does: put, begin, parts, complete.
 - s3:AbortMultipartUpload to leave no parts behind; s3:ListMultipartUploadParts only makes resuming cheaper.
-- s3:GetObject for `head`, `read` and presigned URLs; s3:DeleteObject for `delete`;
+- s3:GetObject for `head`, `read` and presigned URLs; s3:DeleteObject for `delete` and `remove`, with
+  s3:DeleteObjectVersion where the bucket keeps versions;
   s3:ListBucketMultipartUploads for `list_uploads`.
 - kms:GenerateDataKey (and kms:Decrypt for multipart) on the key, when SSE-KMS is asked for.
 - s3:PutObjectRetention and s3:PutObjectLegalHold when Object Lock is asked for; s3:GetObjectRetention and
@@ -30,6 +31,7 @@ from callreel.bucket.dialects import Dialect, dialect_of
 from callreel.bucket.documents import (
     LEGAL_HOLD,
     LISTING_BYTES,
+    NO_LEGAL_HOLD,
     CompletedPart,
     Document,
     NotADocument,
@@ -55,6 +57,7 @@ from callreel.model.destination import Destination
 from callreel.model.evidence import Answer
 from callreel.model.object_lock import LockMode, ObjectLock
 
+MOST_VERSIONS = 20  # of one key that are removed at once; each is a put whose answer was lost
 ABORT_S = 10.0  # what a cancelled task may still spend on leaving nothing behind
 
 _SSE = "x-amz-server-side-encryption"
@@ -168,6 +171,38 @@ class S3Bucket:
         reply = await self._wire.exchange("DELETE", key)
         if not reply.is_success:
             _unless_gone(self._wire.refusal(reply), {"NoSuchKey"})
+
+    async def hold(self, key: str, *, version_id: str | None, is_on: bool) -> None:
+        """Set or lift S3's legal hold of an object. Needs s3:PutObjectLegalHold. Raises as `put`."""
+        body = LEGAL_HOLD if is_on else NO_LEGAL_HOLD
+        await self._put_lock(key, version_id, "legal-hold", body)
+
+    async def remove(self, key: str, *, version_id: str | None) -> None:
+        """Remove the object's bytes, not only hide them behind a marker. May be repeated.
+
+        In a bucket that keeps versions a plain DELETE leaves every byte where it is. So the version we stored is
+        named, and whatever comes to light below it, since a put whose answer was lost was sent again; and the version
+        of before versioning was switched on. Where looking is not allowed, the answer to the DELETE is all there is.
+        Needs s3:DeleteObject, and s3:DeleteObjectVersion for what has a version. Raises as `put`.
+        """
+        for _ in range(MOST_VERSIONS):
+            query = [("versionId", version_id)] if version_id else []
+            reply = await self._wire.exchange("DELETE", key, query=query)
+            if not reply.is_success:
+                _unless_gone(self._wire.refusal(reply), {"NoSuchKey", "NoSuchVersion"})
+            if version_id is None and reply.headers.get("x-amz-delete-marker") == "true":
+                version_id = "null"
+                continue
+            try:
+                left = await self.head(key)
+            except BucketStumbled as why:
+                if why.status == 403:
+                    return
+                raise
+            if left is None:
+                return
+            version_id = left.version_id
+        raise BucketStumbled("StillThere", "the bucket keeps showing the object after it was deleted", status=200)
 
     def presign_get(
         self, key: str, *, expires_s: int, response_content_type: str | None = None, filename: str | None = None
@@ -290,23 +325,33 @@ class S3Bucket:
         if lock.mode and lock.until:
             bodies["retention"] = retention(lock.mode, lock.until)
         for name, body in bodies.items():
-            reply = await self._wire.exchange(
-                "PUT",
-                key,
-                query=[(name, ""), *_version(version_id)],
-                headers={
-                    "Content-Type": "application/xml",
-                    "Content-MD5": base64_of(hashlib.md5(body, usedforsecurity=False).digest()),
-                },
-                body=body,
-                payload_sha256=hashlib.sha256(body).hexdigest(),
-            )
+            reply = await self._put_document(key, name, version_id, body)
             if not reply.is_success:
                 raise self._refusal_of(reply, options)
             if reply.headers.get("ETag"):
                 # Only storing an object is answered with one: a server that does not know the query has
                 # taken our request for the recording itself. Whatever lies there now is no delivery.
                 raise BucketStumbled("LockNotKnown", "the provider does not know Object Lock", status=reply.status)
+
+    async def _put_lock(self, key: str, version_id: str | None, name: str, body: bytes) -> None:
+        reply = await self._put_document(key, name, version_id, body)
+        if not reply.is_success:
+            raise self._wire.refusal(reply)
+        if reply.headers.get("ETag"):
+            raise BucketStumbled("LockNotKnown", "the provider does not know Object Lock", status=reply.status)
+
+    async def _put_document(self, key: str, name: str, version_id: str | None, body: bytes) -> Reply:
+        return await self._wire.exchange(
+            "PUT",
+            key,
+            query=[(name, ""), *_version(version_id)],
+            headers={
+                "Content-Type": "application/xml",
+                "Content-MD5": base64_of(hashlib.md5(body, usedforsecurity=False).digest()),
+            },
+            body=body,
+            payload_sha256=hashlib.sha256(body).hexdigest(),
+        )
 
     async def _send_and_complete(
         self, key: str, upload_id: str, blob: Blob, options: PutOptions, held: Mapping[int, HeldPart]

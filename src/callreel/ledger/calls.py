@@ -9,10 +9,12 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, RowMapping, and_, delete, false, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from callreel.clock import Clock
 from callreel.errors import NotFound
+from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.paging import Page, Place, at_place, make_page
-from callreel.ledger.tables import calls, conferences
+from callreel.ledger.tables import calls, campaigns, conferences
 from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid
 
@@ -27,6 +29,7 @@ class CallRow:
     from_mark: bytes | None
     to_mark: bytes | None
     direction: str | None
+    campaign_sid: str | None
     campaign: str | None
     status: str
     start_time: datetime
@@ -76,7 +79,7 @@ class CallFilter:
     from_mark: bytes | None = None
     to_mark: bytes | None = None
     status: str | None = None
-    campaign: str | None = None
+    campaign_sid: str | None = None
     started: Span = ALWAYS
     ended: Span = ALWAYS
     is_child: bool = False
@@ -95,12 +98,12 @@ class ConferenceFilter:
 class Calls:
     """The call logs and conferences of all accounts, one account at a time."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
 
     async def fetch(self, account_sid: AccountSid, sid: str) -> CallRow:
         """One call log of an account. Raises `NotFound`."""
-        query = select(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        query = _WITH_CAMPAIGN.where(calls.c.account_sid == account_sid, calls.c.sid == sid)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).mappings().one_or_none()
         if row is None:
@@ -138,7 +141,7 @@ class Calls:
             (c.from_mark, wanted.from_mark),
             (c.to_mark, wanted.to_mark),
             (c.status, wanted.status),
-            (c.campaign, wanted.campaign),
+            (c.campaign_sid, wanted.campaign_sid),
         ):
             if value is not None:
                 conditions.append(column == value)
@@ -146,27 +149,43 @@ class Calls:
             conditions.append(false())  # legs of calls are not told apart here: no call log has a parent
         conditions += wanted.started.holds_for(c.start_time)
         conditions += wanted.ended.holds_for(c.end_time)
-        query = at_place(select(calls).where(and_(*conditions)), c.date_created, c.sid, place=place, size=size)
+        query = at_place(_WITH_CAMPAIGN.where(and_(*conditions)), c.date_created, c.sid, place=place, size=size)
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return make_page([_call(row) for row in rows], place=place, size=size)
 
     async def campaign_of(self, account_sid: AccountSid, sid: str) -> str | None:
         """The campaign a call belongs to; None too when there is no such call log any more."""
-        query = select(calls.c.campaign).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        query = (
+            select(campaigns.c.friendly_name)
+            .join_from(calls, campaigns, campaigns.c.sid == calls.c.campaign_sid)
+            .where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+        )
         async with self._engine.connect() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
-    async def remove(
-        self, account_sid: AccountSid, sid: str, *, now: datetime | None = None, deed: Deed | None = None
-    ) -> None:
-        """Delete a call log; its recordings stay. Raises `NotFound`."""
-        statement = delete(calls).where(calls.c.account_sid == account_sid, calls.c.sid == sid)
+    async def which_exist(self, account_sid: AccountSid, sids: Sequence[str]) -> set[str]:
+        """Those of these call logs that were not deleted."""
+        if not sids:
+            return set()
+        query = select(calls.c.sid).where(calls.c.account_sid == account_sid, calls.c.sid.in_(sids))
+        async with self._engine.connect() as connection:
+            return set((await connection.execute(query)).scalars())
+
+    async def remove_all(
+        self, account_sid: AccountSid, sids: Sequence[str], deeds: Sequence[Deed], alerts: Sequence[Alert] = ()
+    ) -> int:
+        """Delete call logs, with what the audit and their owner should read of it. Returns how many there were."""
+        if not sids:
+            return 0
+        now = self._clock.now()
+        statement = delete(calls).where(calls.c.account_sid == account_sid, calls.c.sid.in_(sids))
         async with self._engine.begin() as transaction:
-            if not (await transaction.execute(statement)).rowcount:
-                raise NotFound()
-            if deed is not None and now is not None:
-                await write_deeds(transaction, [deed], now=now)
+            gone = (await transaction.execute(statement)).rowcount
+            if gone:
+                await write_alerts(transaction, alerts)
+                await write_deeds(transaction, deeds, now=now)
+        return gone
 
     async def fetch_conference(self, account_sid: AccountSid, sid: str) -> ConferenceRow:
         """One conference of an account. Raises `NotFound`."""
@@ -193,6 +212,11 @@ class Calls:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return make_page([_conference(row) for row in rows], place=place, size=size)
+
+
+_WITH_CAMPAIGN = select(calls, campaigns.c.friendly_name.label("campaign")).outerjoin(
+    campaigns, campaigns.c.sid == calls.c.campaign_sid
+)
 
 
 def _call(row: RowMapping) -> CallRow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, cast
 
 from sqlalchemy import delete, insert
@@ -16,10 +17,13 @@ from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
 from callreel.ledger.audit import Audit, write_deeds
 from callreel.ledger.calls import Calls
+from callreel.ledger.campaigns import Campaigns
 from callreel.ledger.credentials import Credentials
 from callreel.ledger.deletion_settings import DeletionChoices
+from callreel.ledger.deletions import Deletions
 from callreel.ledger.examination import Examination
 from callreel.ledger.group_commit import GroupCommit
+from callreel.ledger.holds import Holds
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.migrations import Migrations
 from callreel.ledger.moved_items import MovedItems
@@ -58,11 +62,14 @@ class Ledger:
         self.sources = Sources(engine)
         self.migrations = Migrations(engine, clock)
         self.items = MovedItems(engine, clock)
+        self.deletions = Deletions(engine, clock)
+        self.holds = Holds(engine, clock)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
-        self.calls = Calls(engine)
         self.people = People(engine)
         self.peaks = PeakShelf(engine)
+        self.calls = Calls(engine, clock)
+        self.campaigns = Campaigns(engine)
         self.rooms = Rooms(engine)
         self.audit = Audit(engine, clock)
         self.retention_classes = RetentionClasses(engine, clock)
@@ -118,6 +125,7 @@ class Ledger:
                     recordings.c.account_sid == recording.account_sid,
                     recordings.c.state == recording.state,
                     recordings.c.fence == recording.fence,
+                    recordings.c.legal_hold_at.is_(None),
                 )
             )
             if not gone.rowcount:
@@ -151,6 +159,10 @@ class Ledger:
         """Write jobs that belong to no move. For recovery, which makes up for reminders that were lost."""
         async with self.engine.begin() as transaction:
             await write_jobs(transaction, jobs, now=self._clock.now())
+
+    def now(self) -> datetime:
+        """The moment that what is written now will carry."""
+        return self._clock.now()
 
     async def answers(self) -> None:
         """Return if the database takes a transaction now; raise `DatabaseAway` if not."""

@@ -28,6 +28,7 @@ from sqlalchemy import (
     func,
     insert,
     null,
+    or_,
     select,
     update,
 )
@@ -38,6 +39,7 @@ from callreel.clock import Clock
 from callreel.errors import IdempotencyConflict, Outrun
 from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
+from callreel.ledger.campaigns import with_campaigns
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.rooms import room_row
 from callreel.ledger.tables import (
@@ -58,6 +60,7 @@ from callreel.model.recording import ARROWS, UNFINISHED, Job, Recording, State, 
 from callreel.model.room import Room
 from callreel.model.video_callback import video_parameters_of
 
+_HELD_BACK = (State.DELETING, State.ERASED)
 _UNFINISHED = UNFINISHED | {State.DELIVERED, State.DELETING, State.RECEIVING}
 
 
@@ -258,7 +261,8 @@ class MoveWriter:
         if not born:
             return
         if met := [birth.call for _, birth in born if birth.call]:
-            await transaction.execute(upsert(calls).on_conflict_do_nothing(), met)
+            named = await with_campaigns(transaction, met, now=now)
+            await transaction.execute(upsert(calls).on_conflict_do_nothing(), named)
         if met := [birth.conference for _, birth in born if birth.conference]:
             await transaction.execute(upsert(conferences).on_conflict_do_nothing(), met)
         if entered := [room_row(birth.room) for _, birth in born if birth.room]:
@@ -389,6 +393,8 @@ def _guarded_update(shape: tuple[str, ...]) -> Select[Any]:
             recordings.c.account_sid == given.c.account_sid,
             recordings.c.state == given.c.state,
             recordings.c.fence == given.c.fence,
+            # A hold placed a moment ago stops what was decided before it.
+            or_(recordings.c.legal_hold_at.is_(None), given.c.to_state.not_in(_HELD_BACK)),
         )
         .values(
             state=given.c.to_state,

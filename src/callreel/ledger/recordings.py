@@ -14,7 +14,7 @@ from callreel.errors import NotFound
 from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.settings import SettingsBook
-from callreel.ledger.tables import moves, recordings, settings_versions, tombstones
+from callreel.ledger.tables import calls, moves, recordings, settings_versions, tombstones
 from callreel.ledger.video_tracks import VideoFilter, tracks_of, video_page
 from callreel.model.recording import UNFINISHED, CallbackWish, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
@@ -44,6 +44,7 @@ class RecordingFilter:
     is_external: bool | None = None
     least_ms: int | None = None
     below_ms: int | None = None
+    has_legal_hold: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +118,39 @@ class Recordings:
         matching = _filtered(account_sid, wanted).with_only_columns(recordings.c.sid).limit(most + 1).subquery()
         async with self._engine.connect() as connection:
             return int((await connection.execute(select(func.count()).select_from(matching))).scalar_one())
+
+    async def list_of_calls(self, account_sid: AccountSid, call_sids: Sequence[str]) -> Sequence[Recording]:
+        """Every recording of these calls, the deleted ones too."""
+        query = select(recordings).where(
+            recordings.c.account_sid == account_sid,
+            recordings.c.call_sid == any_(bindparam("calls", type_=ARRAY(Text))),
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query, {"calls": list(call_sids)})).all()
+        return await self._read_all(rows)
+
+    async def find_held_of_campaign(self, account_sid: AccountSid, campaign_sid: str) -> RecordingSid | None:
+        """A recording under a legal hold whose call carries the campaign, or None. Held ones are few."""
+        query = (
+            select(recordings.c.sid)
+            .join(calls, and_(calls.c.account_sid == recordings.c.account_sid, calls.c.sid == recordings.c.call_sid))
+            .where(
+                recordings.c.account_sid == account_sid,
+                recordings.c.legal_hold_at.is_not(None),
+                calls.c.campaign_sid == campaign_sid,
+            )
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            sid = (await connection.execute(query)).scalar_one_or_none()
+        return None if sid is None else RecordingSid(sid)
+
+    async def find_all(self, account_sid: AccountSid, sids: Sequence[str]) -> dict[str, Recording]:
+        """The recordings there are of these SIDs in this account, in one query."""
+        query = _BY_SID.where(recordings.c.account_sid == account_sid)
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query, {"sids": list(sids)})).all()
+        return {recording.sid: recording for recording in await self._read_all(rows)}
 
     async def list_video(
         self, account_sid: AccountSid, wanted: VideoFilter, *, place: Place | None, size: int
@@ -294,6 +328,12 @@ def _beyond(place: Place | None, wanted: RecordingFilter) -> RecordingFilter:
     return replace(wanted, created_before=None) if implied else wanted
 
 
+def wanted_sids(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
+    """The SIDs a filter finds now, as a query, newest first. For whoever has to keep them."""
+    found = _filtered(account_sid, wanted).with_only_columns(recordings.c.sid)
+    return found.order_by(recordings.c.date_created.desc(), recordings.c.sid.desc())
+
+
 def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
     c = recordings.c
     conditions = [c.account_sid == account_sid, c.kind == wanted.kind]
@@ -307,6 +347,8 @@ def _filtered(account_sid: AccountSid, wanted: RecordingFilter) -> Select[Any]:
         conditions.append(c.date_created < wanted.created_before)
     if wanted.states is not None:
         conditions.append(c.state.in_(wanted.states))
+    if wanted.has_legal_hold is not None:
+        conditions.append(c.legal_hold_at.is_not(None) if wanted.has_legal_hold else c.legal_hold_at.is_(None))
     if not wanted.include_deleted:
         conditions.append(c.state.not_in(_SOFT_DELETED))
     conditions += _narrowed(wanted)

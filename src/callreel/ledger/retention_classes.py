@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from callreel.clock import Clock
 from callreel.errors import NotFound
 from callreel.ledger.paging import Page, Place, at_place, make_page
-from callreel.ledger.tables import calls, recordings, retention_classes
+from callreel.ledger.tables import calls, campaigns, recordings, retention_classes
 from callreel.model.object_lock import LockMode
 from callreel.model.recording import COMPLETED, UNFINISHED
 from callreel.model.retention_class import RetentionClass, Touched, in_order
@@ -105,7 +105,9 @@ class RetentionClasses:
         """Finished recordings of an account whose time is over, oldest first."""
         c = recordings.c
         days = _keep_days(classes)
-        query = _of_account(account_sid, [c.sid], classes).where(c.state.in_(_GOES), _is_over(days, now))
+        query = _of_account(account_sid, [c.sid], classes).where(
+            c.state.in_(_GOES), c.legal_hold_at.is_(None), _is_over(days, now)
+        )
         async with self._engine.connect() as connection:
             rows = await connection.execute(query.order_by(c.date_created, c.sid).limit(limit))
             return [RecordingSid(sid) for sid in rows.scalars()]
@@ -125,7 +127,9 @@ class RetentionClasses:
         differs = and_(stored, old.is_distinct_from(new))
         forever = 1 << 30
         shorter = func.coalesce(new, forever) < func.coalesce(old, forever)
-        at_once = and_(c.state.in_(_GOES), _is_over(new, now), func.coalesce(~_is_over(old, now), True))
+        at_once = and_(
+            c.state.in_(_GOES), c.legal_hold_at.is_(None), _is_over(new, now), func.coalesce(~_is_over(old, now), True)
+        )
         lock_differs = or_(
             _branch(before, "lock_mode").is_distinct_from(_branch(after, "lock_mode")),
             _branch(before, "lock_days").is_distinct_from(_branch(after, "lock_days")),
@@ -162,6 +166,7 @@ def _of_account(
     if any(each.campaign is not None for each in classes):
         same = and_(calls.c.account_sid == recordings.c.account_sid, calls.c.sid == recordings.c.call_sid)
         query = query.outerjoin_from(recordings, calls, same)
+        query = query.outerjoin(campaigns, campaigns.c.sid == calls.c.campaign_sid)
     return query
 
 
@@ -172,7 +177,7 @@ def _fits(each: RetentionClass) -> ColumnElement[bool]:
     if each.source is not None:
         conditions.append(recordings.c.source == each.source)
     if each.campaign is not None:
-        conditions.append(func.coalesce(calls.c.campaign == each.campaign, false()))
+        conditions.append(func.coalesce(campaigns.c.friendly_name == each.campaign, false()))
     return and_(*conditions)
 
 

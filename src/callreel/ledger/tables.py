@@ -164,6 +164,26 @@ deletion_settings = Table(
 )
 """A row for each account that chose; the others have the defaults."""
 
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("friendly_name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    _moment("date_created"),
+    _moment("date_updated"),
+    Index(None, "account_sid", "date_created", "sid"),
+    # A name stands for one campaign at a time; while that one is deleted it may be used again.
+    Index(
+        "uq_campaigns_live_name",
+        "account_sid",
+        "friendly_name",
+        unique=True,
+        postgresql_where=text("status = 'active'"),
+    ),
+)
+
 calls = Table(
     "calls",
     metadata,
@@ -173,7 +193,7 @@ calls = Table(
     Column("from_mark", LargeBinary),
     Column("to_mark", LargeBinary),
     Column("direction", Text),
-    Column("campaign", Text),
+    Column("campaign_sid", Text),
     Column("status", Text, nullable=False),
     _moment("start_time"),
     _moment("end_time", nullable=True),
@@ -183,6 +203,9 @@ calls = Table(
     Index(None, "account_sid", "date_created", "sid"),
     Index(None, "account_sid", "from_mark", "date_created", "sid", postgresql_where=text("from_mark IS NOT NULL")),
     Index(None, "account_sid", "to_mark", "date_created", "sid", postgresql_where=text("to_mark IS NOT NULL")),
+    Index(
+        "ix_calls_campaign", "campaign_sid", "date_created", "sid", postgresql_where=text("campaign_sid IS NOT NULL")
+    ),
 )
 
 conferences = Table(
@@ -302,6 +325,10 @@ recordings = Table(
     Column("source_recording_sid", Text),
     Column("price", Text),
     Column("price_unit", Text),
+    Column("object_fate", Text),
+    Column("legal_hold_reason", Text),
+    Column("legal_hold_by", Text),
+    _moment("legal_hold_at", nullable=True),
     Index(None, "account_sid", "date_created", "sid"),
     Index(None, "account_sid", "call_sid", "date_created", "sid", postgresql_where=text("call_sid IS NOT NULL")),
     Index(
@@ -313,6 +340,20 @@ recordings = Table(
         postgresql_where=text("conference_sid IS NOT NULL"),
     ),
     Index("ix_recordings_unfinished", "account_sid", "date_created", "sid", postgresql_where=text("unfinished")),
+    Index(
+        "ix_recordings_legal_hold",
+        "account_sid",
+        "date_created",
+        "sid",
+        postgresql_where=text("legal_hold_at IS NOT NULL"),
+    ),
+    Index(
+        "ix_recordings_object_remains",
+        "account_sid",
+        "date_created",
+        "sid",
+        postgresql_where=text("object_fate = 'remains'"),
+    ),
     Index("ix_recordings_purge", "purge_after", postgresql_where=text("purge_after IS NOT NULL")),
     CheckConstraint("fence >= 1", name="fence"),
     # Room on each page for the moves of its rows, so that they stay heap-only.
@@ -520,6 +561,47 @@ idempotency_keys = Table(
     _moment("date_created"),
     Index(None, "date_created"),
 )
+
+deletions = Table(
+    "deletions",
+    metadata,
+    Column("sid", Text, primary_key=True),
+    Column("account_sid", Text, ForeignKey("accounts.sid"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("campaign_sid", Text),
+    Column("status", Text, nullable=False),
+    Column("removes_objects", Boolean, nullable=False),
+    Column("matched", Integer, nullable=False),
+    Column("deleted", Integer, nullable=False, server_default=text("0")),
+    Column("failed", Integer, nullable=False, server_default=text("0")),
+    Column("asked_by", Text),
+    Column("receipt_email", Text),
+    Column("receipt_state", Text),
+    Column("receipt_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("receipt_error", Text),
+    _moment("receipt_at", nullable=True),
+    _moment("date_created"),
+    _moment("date_updated"),
+    _moment("date_completed", nullable=True),
+    Index(None, "account_sid", "date_created", "sid"),
+    Index("ix_deletions_running", "sid", postgresql_where=text("status = 'running'")),
+    Index("ix_deletions_drafts", "date_created", postgresql_where=text("status = 'dry-run'")),
+    Index("ix_deletions_receipts", "receipt_at", postgresql_where=text("receipt_state = 'due'")),
+)
+"""Deletions of many things at once: what was asked for, and how far it has come."""
+
+deletion_items = Table(
+    "deletion_items",
+    metadata,
+    Column("deletion_sid", Text, ForeignKey("deletions.sid", ondelete="CASCADE"), primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("subject_sid", Text, nullable=False),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Index("ix_deletion_items_due", "deletion_sid", "position", postgresql_where=text("outcome IS NULL")),
+    Index("ix_deletion_items_failed", "deletion_sid", "position", postgresql_where=text("outcome = 'failed'")),
+)
+"""What was found when the deletion was asked for: that, and nothing that came later, is deleted."""
 
 outbox = Table(
     "outbox",

@@ -21,6 +21,7 @@ class Call:
     to_number: str | None
     direction: str | None
     campaign: str | None
+    campaign_sid: str | None
     status: str
     start_time: datetime
     end_time: datetime | None

@@ -46,8 +46,10 @@ class ObjectLock:
         return asked
 
 
-def lock_of(settings: StorageSettings, *, date_created: datetime, now: datetime) -> ObjectLock | None:
-    """What a recording's settings ask for; None for nothing.
+def lock_of(
+    settings: StorageSettings, *, date_created: datetime, now: datetime, is_held: bool = False
+) -> ObjectLock | None:
+    """What a recording's settings ask for; None for nothing. `is_held`: its owner put it under a legal hold meanwhile.
 
     The time runs from the recording's own creation, so that every attempt asks for the same moment. One that is
     over when a parked recording is restarted at last is left out: S3 takes no moment that has passed.
@@ -56,9 +58,10 @@ def lock_of(settings: StorageSettings, *, date_created: datetime, now: datetime)
     until = date_created + timedelta(days=settings.object_lock_days) if mode and settings.object_lock_days else None
     if until is None or until <= now:
         mode = until = None
-    if mode is None and not settings.object_lock_legal_hold:
+    legal_hold = settings.object_lock_legal_hold or (is_held and settings.object_lock_mode is not None)
+    if mode is None and not legal_hold:
         return None
-    return ObjectLock(mode=mode, retain_until=until, legal_hold=settings.object_lock_legal_hold)
+    return ObjectLock(mode=mode, retain_until=until, legal_hold=legal_hold)
 
 
 def check_lock(mode: str | None, days: int | None) -> None:

@@ -35,6 +35,15 @@ class State(StrEnum):
     PURGED = "purged"
 
 
+class ObjectFate(StrEnum):
+    """What becomes of the object in the customer's bucket when its recording is deleted here."""
+
+    KEPT = "kept"  # it is the customer's, and stays
+    REMOVING = "removing"  # its removal was asked for, and is tried
+    REMOVED = "removed"
+    REMAINS = "remains"  # its removal was asked for, and the bucket would not; may be restarted
+
+
 S = State
 ARROWS: dict[State | None, frozenset[State]] = {
     None: frozenset({S.RECEIVING, S.SPOOLED, S.ABSENT}),
@@ -50,7 +59,7 @@ ARROWS: dict[State | None, frozenset[State]] = {
     S.ABSENT: frozenset({S.DELETING}),
     S.ERASED: frozenset({S.DELETING, S.PURGED}),
     S.DELETING: frozenset({S.DELETED}),
-    S.DELETED: frozenset({S.PURGED}),
+    S.DELETED: frozenset({S.PURGED, S.DELETING}),
     S.PURGED: frozenset(),
 }
 
@@ -151,6 +160,10 @@ class Recording:
     source_recording_sid: str | None = None
     price: str | None = None
     price_unit: str | None = None
+    object_fate: str | None = None
+    legal_hold_reason: str | None = None
+    legal_hold_by: str | None = None
+    legal_hold_at: datetime | None = None
     video: VideoTrack | None = None
     carried: bool = field(default=False, compare=False)
 
@@ -169,6 +182,11 @@ class Recording:
     def is_held(self) -> bool:
         """Refused for good, and the media is kept for its owner to restart."""
         return self.state is State.FATAL and self.settings.fatal_error_policy is FatalErrorPolicy.HOLD
+
+    @property
+    def has_legal_hold(self) -> bool:
+        """Whether nobody may delete it until its owner lifts the hold."""
+        return self.legal_hold_at is not None
 
     @property
     def duration_s(self) -> int:
@@ -202,7 +220,7 @@ def next_job(state: State, *, settings: StorageSettings, next_attempt_at: dateti
     step = _STEP_OF.get(state)
     if step is None:
         return None
-    return Job(step, next_attempt_at if state in (S.WAITING, S.DELIVERED) else None)
+    return Job(step, next_attempt_at if state in (S.WAITING, S.DELIVERED, S.DELETING) else None)
 
 
 def owed_event(recording: Recording, entering: State) -> str | None:

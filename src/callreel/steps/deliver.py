@@ -116,7 +116,12 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         sse_kms_key_id=settings.sse_kms_key_id,
         storage_class=settings.storage_class,
         metadata=envelope_of(recording.encryption_details or {}),
-        lock=lock_of(settings, date_created=recording.date_created, now=parts.clock.now()),
+        lock=lock_of(
+            settings,
+            date_created=recording.date_created,
+            now=parts.clock.now(),
+            is_held=recording.has_legal_hold,
+        ),
     )
     key = recording.object_key
     assert key is not None

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from callreel.clock import Clock
-from callreel.errors import NotFound, Outrun, RecordingNotFinished
+from callreel.errors import LegalHold, NotFound, RecordingNotFinished
 from callreel.ledger.ledger import Ledger
-from callreel.model.recording import COMPLETED, State
+from callreel.model.deed import CALLREEL
 from callreel.model.retention_class import RetentionClass
 from callreel.model.sid import AccountSid, RecordingSid
+from callreel.removals import delete_recording
+
+REASON = "its retention class says that its time is over"
 
 
 async def expire(*, ledger: Ledger, clock: Clock) -> int:
@@ -30,9 +33,7 @@ async def _expire(
 ) -> bool:
     try:
         recording = await ledger.recordings.fetch(account_sid, sid)
-        if recording.state not in COMPLETED:
-            return False
-        await ledger.move(recording, State.DELETING, reason="its retention class says that its time is over")
-    except (Outrun, NotFound, RecordingNotFinished):
+        await delete_recording(recording, ledger=ledger, by=CALLREEL, reason=REASON)
+    except (LegalHold, NotFound, RecordingNotFinished):
         return False
     return True

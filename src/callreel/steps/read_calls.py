@@ -97,6 +97,7 @@ def _open_call(row: CallRow, keyring: Keyring) -> Call:
         to_number=parties.get("to"),
         direction=row.direction,
         campaign=row.campaign,
+        campaign_sid=row.campaign_sid,
         status=row.status,
         start_time=row.start_time,
         end_time=row.end_time,

@@ -9,7 +9,7 @@ from callreel.errors import InvalidDestination, Outrun
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.paging import Place
 from callreel.model.deed import CALLREEL, Action, Actor
-from callreel.model.recording import Recording, State
+from callreel.model.recording import ObjectFate, Recording, State
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
 
@@ -17,8 +17,8 @@ PAGE = 500
 
 
 def can_be_restarted(recording: Recording) -> bool:
-    """Parked, or refused for good with its media held."""
-    return recording.state is State.PARKED or recording.is_held
+    """Parked, refused for good with its media held, or deleted while its object would not go."""
+    return recording.state is State.PARKED or recording.is_held or _has_object_left(recording)
 
 
 async def restart(
@@ -36,6 +36,8 @@ async def restart(
     """
     if not can_be_restarted(recording):
         return False
+    if _has_object_left(recording):
+        return await _remove_again(recording, ledger=ledger, buckets=buckets, reason=reason)
     number, settings = await ledger.settings.current(recording.account_sid, recording.kind)
     refreshed = recording.changed(settings=settings, settings_id=number)
     facts = _anew(number)
@@ -79,6 +81,31 @@ async def take_up_again(account_sid: AccountSid, *, ledger: Ledger, buckets: Buc
             )
         after = Place(held[-1].date_created, held[-1].sid)
     return restarted
+
+
+def _has_object_left(recording: Recording) -> bool:
+    return recording.state is State.DELETED and recording.object_fate == ObjectFate.REMAINS
+
+
+async def _remove_again(recording: Recording, *, ledger: Ledger, buckets: Buckets, reason: str) -> bool:
+    """Ask the bucket again, for another window, to remove the object of a deleted recording.
+
+    With the credential of the settings as they are now, if they still name that bucket; else with the one of then.
+    """
+    number, settings = await ledger.settings.current(recording.account_sid, recording.kind)
+    try:
+        there, then = buckets.destination_of(settings), buckets.destination_of(recording.settings)
+    except InvalidDestination:
+        there = then = None
+    if there is None or then is None or (there.endpoint, there.bucket) != (then.endpoint, then.bucket):
+        number = recording.settings_id
+    facts = _anew(number) | {"object_fate": ObjectFate.REMOVING, "purge_after": None}
+    del facts["error_code"], facts["upload_id"]
+    try:
+        await ledger.move(recording, State.DELETING, reason=reason, **facts)
+    except Outrun:
+        return False
+    return True
 
 
 def _anew(settings_id: int | None) -> dict[str, Any]:

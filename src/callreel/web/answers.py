@@ -191,10 +191,10 @@ def move_json(account_sid: str, recording_sid: str, line: MoveLine) -> dict[str,
 
 
 def alert_json(alert: Alert) -> dict[str, Any]:
-    """An alert as an event; `code` is Twilio's."""
+    """An alert as an event; `code` is Twilio's, null where Twilio has none."""
     return _event("alert", alert.at, alert.account_sid, alert.recording_sid) | {
         "name": alert.level,
-        "code": alert.code,
+        "code": alert.code or None,
         "text": alert.text,
     }
 

@@ -10,8 +10,8 @@ from callreel.errors import CallNotInProgress, CallsNotPlaced, NotFound
 from callreel.ledger.calls import CallFilter
 from callreel.model.call import CALL_STATUSES, Call
 from callreel.model.callback import rfc2822
-from callreel.model.deed import Action
 from callreel.model.sid import RecordingSid
+from callreel.steps.delete_call import delete_call as delete_call_log
 from callreel.steps.read_calls import fetch_call, list_calls
 from callreel.web.answers import API_VERSION, answer_2010, list_answer_2010
 from callreel.web.auth import Acting, By, Opened, path_sid
@@ -52,7 +52,7 @@ CALL = shape(
 )
 PATH = "/Accounts/{account_sid}/Calls"
 _DATES = span_parameters("StartTime") | span_parameters("EndTime")
-_FILTERS = ("To", "From", "ParentCallSid", "Status", *_DATES)
+_FILTERS = ("To", "From", "ParentCallSid", "Status", "Campaign", *_DATES)
 
 
 @on_2010(
@@ -60,7 +60,9 @@ _FILTERS = ("To", "From", "ParentCallSid", "Status", *_DATES)
     "GET",
     PATH,
     responses=answers(200, "The account's call logs, newest first", page_of_2010("calls", CALL)),
-    openapi_extra=asks(To="text", From="text", ParentCallSid="text", Status="text", **_DATES, **PAGING),
+    openapi_extra=asks(
+        To="text", From="text", ParentCallSid="text", Status="text", Campaign="text", **_DATES, **PAGING
+    ),
 )
 async def list_of_calls(request: Request, account: Acting, parts: Opened, query: Query) -> Response:
     """List call logs"""
@@ -71,6 +73,7 @@ async def list_of_calls(request: Request, account: Acting, parts: Opened, query:
         started=read_span(query, "StartTime"),
         ended=read_span(query, "EndTime"),
         is_child=parent is not None,
+        campaign_sid=query.sid("Campaign", "CG"),  # ours
     )
     page = await list_calls(
         account.sid,
@@ -106,12 +109,15 @@ async def update_call(sid: str, account: Acting, parts: Opened) -> Response:
     raise CallNotInProgress("Call is not in-progress. Cannot redirect.")
 
 
-@on_2010(router, "DELETE", PATH + "/{sid}", responses=answers(204, "The call log is gone; its recordings stay"))
+@on_2010(
+    router,
+    "DELETE",
+    PATH + "/{sid}",
+    responses=answers(204, "The call log is gone, and its recordings where the deletion settings say so"),
+)
 async def delete_call(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Delete a call log"""
-    call_sid = path_sid("CA", sid)
-    deed = by.deed(Action.CALL_DELETED, account.sid, call_sid)
-    await parts.ledger.calls.remove(account.sid, call_sid, now=parts.clock.now(), deed=deed)
+    await delete_call_log(account.sid, path_sid("CA", sid), ledger=parts.ledger, by=by)
     return Response(status_code=204)
 
 

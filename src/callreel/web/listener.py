@@ -19,7 +19,9 @@ from callreel.sign_in_limits import SignInLimits
 from callreel.web import (
     accounts,
     audit,
+    bulk_delete,
     calls,
+    campaigns,
     conferences,
     credentials,
     deletion_settings,
@@ -27,6 +29,7 @@ from callreel.web import (
     events,
     health,
     keys,
+    own_recordings,
     playback,
     recording_media,
     recording_settings,
@@ -72,6 +75,9 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         audit.router,
         deletion_settings.router,
         retention_classes.router,
+        campaigns.router,
+        bulk_delete.router,  # before what fits any name below Recordings
+        own_recordings.router,
     ),
 }
 # Routes that stream, without FastAPI in between, and what the description says of them.

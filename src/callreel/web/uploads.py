@@ -12,9 +12,12 @@ from starlette.routing import Route
 from callreel.errors import AccountNotActive, BodyEncoded, BodyTooLarge, ForbiddenAddress, InvalidParameter
 from callreel.model.account import Account
 from callreel.model.callback import parse_events
+from callreel.model.campaign import CampaignStatus
 from callreel.model.intake import DEFAULT_SOURCE, DIRECTIONS, SOURCES, TRACKS, Intake
 from callreel.model.recording import SILENT_SOURCE, CallbackWish
+from callreel.model.sid import is_sid
 from callreel.outbound.guard import Guard
+from callreel.parts import Parts
 from callreel.steps.ingest import ingest
 from callreel.web.answers import json_answer, recording_json
 from callreel.web.auth import acting_for, opened, sign_in
@@ -40,6 +43,7 @@ async def upload(request: Request) -> Response:
     announced = announced_bytes(request, parts.chosen.max_upload_bytes)
     _check_type(request)
     intake = _intake(account, read_query(request), idempotency_key(request), parts.guard)
+    await check_campaign(intake, parts)
     recording = await ingest(
         request.stream(),
         intake,
@@ -50,6 +54,17 @@ async def upload(request: Request) -> Response:
         index=parts.index,
     )
     return json_answer(recording_json(recording, parts.public_url), 201)
+
+
+async def check_campaign(intake: Intake, parts: Parts) -> None:
+    """A campaign that is named by its SID must be there. Raises `InvalidParameter`; a name is made on the way."""
+    if intake.campaign is None or not is_sid("CG", intake.campaign):
+        return
+    found = await parts.ledger.campaigns.find(intake.account_sid, intake.campaign)
+    if found is None or found.status is not CampaignStatus.ACTIVE:
+        raise InvalidParameter(
+            f"Campaign {intake.campaign} is no active campaign of this account", parameter="Campaign"
+        )
 
 
 def announced_bytes(request: Request, limit_bytes: int) -> int | None:

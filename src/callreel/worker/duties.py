@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from callreel.errors import CallreelError
-from callreel.ledger.jobs import live_subjects, release_jobs, route_of
+from callreel.ledger.deletions import DELETE_MANY, RECEIPT
+from callreel.ledger.jobs import JobRow, live_subjects, release_jobs, route_of
 from callreel.ledger.settings import TAKE_UP
 from callreel.parts import Parts
 from callreel.steps.expire import expire
@@ -37,6 +38,7 @@ async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
         await _recover(parts, is_start=False)
         await expire(ledger=parts.ledger, clock=parts.clock)
         await purge(ledger=parts.ledger, clock=parts.clock)
+        await parts.ledger.deletions.drop_drafts(parts.clock.now())
 
     await _every_so_often(watch, stopping)
 
@@ -65,6 +67,7 @@ async def _every_so_often(duty: Callable[[], Awaitable[None]], stopping: asyncio
 
 
 async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
+    await remind_of_deletions(parts)
     async with parts.ledger.engine.connect() as connection:
         live_jobs = await live_subjects(connection, [*_routes(parts), TAKE_UP])
         live_tellings = await live_subjects(connection, ["notify"])
@@ -87,6 +90,14 @@ async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
             quarantined=len(done.quarantined),
         )
     return done
+
+
+async def remind_of_deletions(parts: Parts) -> None:
+    """A deletion of many things that runs, and a receipt that is due, have a job."""
+    unfinished = await parts.ledger.deletions.list_unfinished()
+    async with parts.ledger.engine.connect() as connection:
+        live = {route: await live_subjects(connection, [route]) for route in (DELETE_MANY, RECEIPT)}
+    await parts.ledger.remind([JobRow(route, sid) for route, sid in unfinished if sid not in live[route]])
 
 
 def _routes(parts: Parts) -> list[str]:

@@ -8,7 +8,7 @@ from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
-from callreel.steps.delete import delete
+from callreel.steps.delete import Deleting, delete
 from callreel.steps.deliver import Delivering, deliver
 from callreel.steps.erase import erase
 from callreel.steps.notify import notify
@@ -35,6 +35,15 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         rng=p.rng,
         accepted_grace_s=p.chosen.accepted_grace_s,
     )
+    deleting = Deleting(
+        ledger=p.ledger,
+        spool=p.spool,
+        buckets=p.buckets,
+        retention=p.chosen.retention,
+        patience=p.chosen.patience,
+        clock=p.clock,
+        rng=p.rng,
+    )
     return {
         "seal": lambda r: seal(
             r,
@@ -48,14 +57,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         "deliver": lambda r: deliver(r, parts=delivering),
         "release": lambda r: release(r, spool=p.spool, ledger=p.ledger),
         "erase": lambda r: erase(r, spool=p.spool, ledger=p.ledger, retention=p.chosen.retention, clock=p.clock),
-        "delete": lambda r: delete(
-            r,
-            spool=p.spool,
-            ledger=p.ledger,
-            buckets=p.buckets,
-            retention=p.chosen.retention,
-            clock=p.clock,
-        ),
+        "delete": lambda r: delete(r, parts=deleting),
     }
 
 

@@ -10,11 +10,14 @@ from pgqueuer.core.qm import QueueManager
 from pgqueuer.domain.models import Job
 
 from callreel.errors import CallreelError, Outrun
+from callreel.ledger.deletions import DELETE_MANY, RECEIPT
 from callreel.ledger.jobs import JobRow, open_queue, route_of
 from callreel.ledger.settings import TAKE_UP
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
+from callreel.steps.delete_many import delete_many
 from callreel.steps.restart import take_up_again
+from callreel.steps.send_receipt import send_receipt
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
 from callreel.worker.turns import Turns
 
@@ -51,6 +54,8 @@ class Worker:
                 manager.entrypoint(route_of(step, self._parts.spool.host_id))(self._carry)
             manager.entrypoint("notify")(self._tell)
             manager.entrypoint(TAKE_UP)(self._take_up)
+            manager.entrypoint(DELETE_MANY)(self._delete_many)
+            manager.entrypoint(RECEIPT)(self._send_receipt)
             self._manager = manager
             if self._is_stopping:
                 return
@@ -102,6 +107,20 @@ class Worker:
         account_sid = AccountSid((job.payload or b"").decode())
         work = take_up_again(account_sid, ledger=self._parts.ledger, buckets=self._parts.buckets)
         await self._attempt(work, account_sid)
+
+    async def _delete_many(self, job: Job) -> None:
+        sid = (job.payload or b"").decode()
+        async with self._carrying.of(sid):
+            work = delete_many(sid, ledger=self._parts.ledger, clock=self._parts.clock)
+            await self._attempt(work, sid)
+
+    async def _send_receipt(self, job: Job) -> None:
+        sid, p = (job.payload or b"").decode(), self._parts
+        async with self._carrying.of(sid):
+            work = send_receipt(
+                sid, ledger=p.ledger, mailer=p.mailer, patience=p.chosen.patience, clock=p.clock, rng=p.rng
+            )
+            await self._attempt(work, sid)
 
     async def _attempt(self, work: object, sid: str) -> None:
         """The outer ring. What a step could not mend is written down; the reconciler finds the row again."""
