@@ -31,8 +31,9 @@ from callreel.outbound.mail import Mailer, read_smtp_url
 from callreel.outbound.metadata_guard import open_metadata_session
 from callreel.parts import Chosen, Parts
 from callreel.sealing.blind_index import BlindIndex
+from callreel.sealing.key_file import KeyFile
 from callreel.sealing.keyring import Keyring
-from callreel.sealing.master_key import load_master_key
+from callreel.sealing.master_key import load_master_keys
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
 from callreel.sealing.tokens import TokenDigest
@@ -66,6 +67,17 @@ class Database:
             self._own.stop()
 
 
+def open_keyring(settings: Settings) -> Keyring:
+    """The master keys of the installation; those of its own file are looked at again when it changes.
+
+    Raises `Misconfigured`.
+    """
+    given = _secret(settings)
+    key_file = KeyFile(settings.data_dir)  # before it is read: a change from then on is seen
+    current, *previous = load_master_keys(settings.data_dir, given)
+    return Keyring(current, previous, changed=None if given else key_file.changed)
+
+
 @asynccontextmanager
 async def open_parts(
     settings: Settings, *, database_url: str, public_url: str, clock: Clock | None = None
@@ -73,7 +85,7 @@ async def open_parts(
     """Open everything an installation needs, in order, and close it in reverse. Raises `Misconfigured`."""
     clock = clock or SystemClock()
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    keyring = Keyring(load_master_key(settings.data_dir, _secret(settings)))
+    keyring = open_keyring(settings)
     engine = open_engine(database_url)
     holder: list[Parts] = []
     ledger = Ledger(

@@ -27,6 +27,7 @@ EVERY = (
     "deliveries list",
     "deliveries restart",
     "check",
+    "keys rotate",
     "config show",
     "config check",
     "iam-policy",

@@ -20,6 +20,7 @@ COMMANDS = {
     "deliveries": "What has not reached its bucket; restart what was given up.",
     "audit": "Who did what and who listened; prove that nobody changed it.",
     "check": "Examine database, spool and buckets: does every promise hold?",
+    "keys": "Bring every secret under a new master key, while the service runs.",
     "config": "Show the effective settings, or try them.",
     "iam-policy": "The least an access key must be allowed.",
     "decrypt": "Open an encrypted recording and check its tag.",

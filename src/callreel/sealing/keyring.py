@@ -7,7 +7,7 @@ the table, row and account the value belongs to; moved elsewhere, it does not op
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,15 +31,35 @@ _BODY_AT = _WRAP_AT + _NONCE + _WRAPPED
 _SHORTEST = _BODY_AT + _NONCE + 16
 
 
+Changed = Callable[[], Sequence[MasterKey] | None]
+
+
 class Keyring:
     """The master key that seals, and those that still open what was sealed before a rotation."""
 
-    def __init__(self, current: MasterKey, previous: Sequence[MasterKey] = ()) -> None:
-        self._current = current
-        self._keys = {key.id: key for key in (*previous, current)}
+    def __init__(
+        self, current: MasterKey, previous: Sequence[MasterKey] = (), *, changed: Changed | None = None
+    ) -> None:
+        """`changed` gives the keys of now, the one that seals first, when they are others than it gave last."""
+        self._changed = changed
+        self._take([current, *previous])
 
     def __repr__(self) -> str:
         return f"Keyring(current={self._current.id.hex()}, keys={len(self._keys)})"
+
+    @property
+    def current_id(self) -> bytes:
+        """The id of the master key that seals now."""
+        self.look_again()
+        return self._current.id
+
+    def look_again(self) -> None:
+        """Take the keys of now where a rotation has changed them."""
+        if self._changed is not None and (keys := self._changed()):
+            self._take(keys)
+
+    def _take(self, keys: Sequence[MasterKey]) -> None:
+        self._current, self._keys = keys[0], {key.id: key for key in keys}
 
     def seal(self, plaintext: bytes, *, table: str, row: str, account: str) -> bytes:
         """Encrypt under a new data key. Sealing the same value twice gives different bytes."""
@@ -66,16 +86,20 @@ class Keyring:
 
     def needs_rewrap(self, sealed: bytes) -> bool:
         """Whether another master key than the current one sealed this. Raises `SealBroken` if nothing sealed it."""
-        return _key_id(sealed) != self._current.id
+        return _key_id(sealed) != self.current_id
 
     def _wrap(self, data_key: bytes, place: bytes) -> bytes:
-        head = _MAGIC + self._current.id
-        nonce = os.urandom(_NONCE)
-        return head + nonce + AESGCM(self._current.secret).encrypt(nonce, data_key, head + place)
+        self.look_again()  # what is sealed from now on must not need a key that is being retired
+        current, nonce = self._current, os.urandom(_NONCE)
+        head = _MAGIC + current.id
+        return head + nonce + AESGCM(current.secret).encrypt(nonce, data_key, head + place)
 
     def _unwrap(self, sealed: bytes, place: bytes) -> bytes:
         key_id = _key_id(sealed)
         master = self._keys.get(key_id)
+        if master is None:  # perhaps one that a rotation has just brought
+            self.look_again()
+            master = self._keys.get(key_id)
         if master is None:
             raise SealBroken(
                 f"A sealed secret needs the master key with id {key_id.hex()}, which this installation was not given"
