@@ -26,6 +26,10 @@ def pages_of(there: Town) -> dict[str, str]:
         "recordings-deleted": "/console/recordings?status=deleted",
         "not-here": "/console/nothing",
         "accounts": "/console/accounts",
+        "credentials": "/console/credentials",
+        "credential": f"/console/credentials/{there.stage.credential_sid}",
+        "api-keys": "/console/api-keys",
+        "audit": "/console/audit",
     }
 
 

@@ -19,6 +19,12 @@ class Item:
 
 NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
     ("Logs", (Item("/recordings", "Recordings", "mic"),)),
-    ("Storage", ()),
-    ("Account", ()),
+    ("Storage", (Item("/credentials", "Credentials", "key", Right.CREDENTIALS),)),
+    (
+        "Account",
+        (
+            Item("/api-keys", "API keys", "lock", Right.KEYS),
+            Item("/audit", "Audit log", "list", Right.AUDIT),
+        ),
+    ),
 )

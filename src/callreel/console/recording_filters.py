@@ -90,13 +90,13 @@ async def searched(wanted: RecordingFilter, text: str, account_sid: AccountSid, 
     return replace(wanted, call_sids=tuple(found))
 
 
-def place_of(fields: Fields) -> Place | None:
-    """Where in the list the page begins. Raises `InvalidParameter` for a place no list has."""
+def place_of(fields: Fields, prefix: str = "RE") -> Place | None:
+    """Where in the list the page begins, in SIDs of this prefix. Raises `InvalidParameter` for a place no list has."""
     text = fields.text("after") or fields.text("before")
     if not text:
         return None
     count, _, sid = text.partition("-")
-    if not count.isdigit() or not is_sid("RE", sid) or len(count) > 18:
+    if not count.isdigit() or not is_sid(prefix, sid) or len(count) > 18:
         raise InvalidParameter("This page of the list does not exist")
     try:
         return Place(from_microseconds(int(count)), sid, backward=not fields.text("after"))

@@ -16,6 +16,7 @@ from callreel.console.fields import Fields, read_form, read_query
 from callreel.console.form_token import came_from_here, is_token, issue_token
 from callreel.errors import InvalidParameter, InvalidSid, NotAllowed, NotFound, SealBroken
 from callreel.model.account import Account
+from callreel.model.deed import Actor
 from callreel.model.person import Person, Right, Session
 from callreel.model.sid import AccountSid, RecordingSid, parse_sid
 from callreel.parts import Parts
@@ -52,6 +53,12 @@ class Visit:
     def token(self) -> str:
         """The hidden field `_token` of every form."""
         return issue_token(self.secret, self.parts.digest)
+
+    @property
+    def actor(self) -> Actor:
+        """The person, as the audit names who did it."""
+        client = self.request.client
+        return Actor(self.person.sid, client.host if client else None, self.request.scope.get("callreel.request_id"))
 
     @property
     def path(self) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Row, RowMapping, Select, Text, and_, any_, bindparam, func, select
+from sqlalchemy import ARRAY, ColumnElement, Row, RowMapping, Select, Text, and_, any_, bindparam, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
@@ -249,6 +249,21 @@ class Recordings:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [MoveLine.of(row) for row in rows]
+
+    async def count_naming(self, account_sid: AccountSid, credential_sid: str) -> int:
+        """How many unfinished recordings of an account wait under settings that name this credential or key."""
+        chosen = settings_versions.c.settings
+        names = or_(
+            chosen["aws_credentials_sid"].as_string() == credential_sid,
+            chosen["encryption_key_sid"].as_string() == credential_sid,
+        )
+        query = (
+            select(func.count())
+            .select_from(recordings.join(settings_versions, settings_versions.c.id == recordings.c.settings_id))
+            .where(recordings.c.account_sid == account_sid, recordings.c.unfinished, names)
+        )
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def count_by_state(self) -> dict[str, int]:
         """How many unfinished recordings there are in each state, over all accounts. For metrics."""
