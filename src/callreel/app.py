@@ -36,6 +36,7 @@ from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import load_master_keys
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
+from callreel.sealing.receipt_key import ReceiptKey
 from callreel.sealing.tokens import TokenDigest
 from callreel.settings import Settings
 from callreel.sources import Sources
@@ -44,6 +45,7 @@ from callreel.spool.spool import Spool
 PEPPER = "token-pepper"
 INDEX_KEY = "blind-index-key"
 TICKET_KEY = "media-ticket-key"
+RECEIPT_KEY = "receipt-key"
 
 
 class Database:
@@ -128,6 +130,7 @@ async def open_parts(
                 index=BlindIndex(await _installation_secret(INDEX_KEY, ledger, keyring)),
                 tickets=TicketOffice(await _installation_secret(TICKET_KEY, ledger, keyring)),
                 passwords=Passwords(),
+                receipt_key=ReceiptKey(await _installation_secret(RECEIPT_KEY, ledger, keyring)),
                 guard=guard,
                 sender=CallbackSender(calls, clock),
                 mailer=_mailer(settings),

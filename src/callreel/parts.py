@@ -22,6 +22,7 @@ from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
+from callreel.sealing.receipt_key import ReceiptKey
 from callreel.sealing.tokens import TokenDigest
 from callreel.sources import Sources
 from callreel.spool.spool import Spool
@@ -58,6 +59,7 @@ class Parts:
     index: BlindIndex
     tickets: TicketOffice
     passwords: Passwords
+    receipt_key: ReceiptKey
     guard: Guard
     sender: CallbackSender
     mailer: Mailer | None

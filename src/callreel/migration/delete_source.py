@@ -27,7 +27,8 @@ async def delete_source(
     The confirmation and the clearing of the link are one transaction, with the receipt. Three tries that fail make
     DELETE_FAILED: the link stays, and it can be taken up again. A 429 is no try.
     """
-    sent_at = shelves.clock.now()
+    now = shelves.clock.now()
+    sent_at = max(now, item.intent_at or now)  # also by a clock that was set back
     try:
         answer = await source.delete(item.origin.account_sid, item.source_recording_sid)
     except SourceRateLimited as why:
@@ -43,7 +44,7 @@ async def delete_source(
         ItemState.LINK_CLEARED,
         receipt=_receipt_of(recording, shelves),
         delete_sent_at=sent_at,
-        delete_confirmed_at=shelves.clock.now(),
+        delete_confirmed_at=max(shelves.clock.now(), sent_at),
         source_link=None,
         next_attempt_at=None,
         reason=None,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from callreel.errors import SourceRedirects
+from datetime import timedelta
+
+from callreel.errors import CallreelError, Final, NotNow, SourceRedirects
 from callreel.migration.delete_source import delete_source
 from callreel.migration.fetch import SOURCE_IS_AWAY, fetch, stumbled
 from callreel.migration.settle import settle
 from callreel.migration.shelves import Moving
-from callreel.model.moved_item import FINISHED, ItemState, MovedItem
+from callreel.model.moved_item import FINISHED, ItemState, MovedItem, Reason
 from callreel.model.recording import Recording, State, next_job
 from callreel.source.twilio_account import TwilioAccount
 
+PUT_OFF_S = 5.0
 _UNDERWAY = frozenset({State.SPOOLED, State.SEALED, State.UPLOADING, State.WAITING})
 
 
@@ -22,7 +25,7 @@ class SourceAway(Exception):
         self.item, self.reason = item, reason
 
 
-async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving, source_is_away: bool = False) -> MovedItem:
+async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> MovedItem:
     """Take an item from state to state until it is finished or has to wait. The row is the truth: killed anywhere,
     it goes on from there.
 
@@ -34,7 +37,7 @@ async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving, sourc
         if item.next_attempt_at is None or item.next_attempt_at > now:
             return item
         if item.state is ItemState.LISTED:
-            item = await _fetch(item, source, shelves, source_is_away=source_is_away)
+            item = await _fetch(item, source, shelves)
         elif item.state is ItemState.FAILED:  # its recording was delivered after all
             item = await shelves.ledger.items.move(item, ItemState.FETCHED, reason=None, detail=None, remedy=None)
         elif item.state is ItemState.FETCHED:
@@ -51,14 +54,26 @@ async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving, sourc
     return item
 
 
-async def _fetch(item: MovedItem, source: TwilioAccount, shelves: Moving, *, source_is_away: bool) -> MovedItem:
+async def _fetch(item: MovedItem, source: TwilioAccount, shelves: Moving) -> MovedItem:
+    """One try. When it got no answer, the source is asked for something small: if it answers that, it was this one."""
     try:
         return await fetch(item, source=source, shelves=shelves)
     except SourceRedirects:
         raise
     except SOURCE_IS_AWAY as why:
-        put_off = await stumbled(item, why, shelves, counts=not source_is_away)
+        is_there = await _answers(source, item)
+        put_off = await stumbled(item, why, shelves, counts=is_there)
+        if is_there:
+            return put_off
         raise SourceAway(put_off, why.message) from why
+
+
+async def _answers(source: TwilioAccount, item: MovedItem) -> bool:
+    try:
+        await source.find(item.origin.account_sid, item.source_recording_sid)
+    except (NotNow, Final):
+        return False
+    return True
 
 
 async def _wait_for_delivery(item: MovedItem, recording: Recording, shelves: Moving) -> MovedItem:
@@ -70,3 +85,14 @@ async def _wait_for_delivery(item: MovedItem, recording: Recording, shelves: Mov
     )
     await shelves.ledger.items.wake([item.recording_sid])  # it may have ended between our look and our write
     return waiting
+
+
+async def put_off(item: MovedItem, why: CallreelError, *, shelves: Moving) -> MovedItem:
+    """The source refused this item for a reason that is not its own: later, and it is no try."""
+    return await shelves.ledger.items.move(
+        item,
+        item.state,
+        next_attempt_at=shelves.clock.now() + timedelta(seconds=PUT_OFF_S),
+        reason=Reason.SOURCE_REFUSED,
+        detail=why.message[:500],
+    )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -24,7 +24,7 @@ from callreel.errors import (
 )
 from callreel.ledger.item_intake import MOVE
 from callreel.ledger.jobs import JobRow, route_of
-from callreel.migration.move import SourceAway, move
+from callreel.migration.move import SourceAway, move, put_off
 from callreel.migration.shelves import Moving
 from callreel.model.moved_item import FINISHED, ItemState, MovedItem
 from callreel.model.source import Source
@@ -35,13 +35,16 @@ log = structlog.get_logger("callreel.worker")
 
 AHEAD = 2  # items looked up for each that may be in hand; more of them would outlive a pause
 AWAY_IN_A_ROW = 8  # so many items without an answer: the source is away, and no item is blamed for it
+REFUSED_IN_A_ROW = 3  # one odd answer is an accident on the way; so many, and nothing else, are meant
 AWAY_BASE_S, AWAY_CAP_S = 1.0, 60.0
 STORAGE_OFF_S = 60.0
 UNDELIVERED_MOST = 500  # what may wait in the spool for its bucket before nothing more is fetched
 CROWDED_S = 5.0
 RATE_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 REFUSED_S = 60.0
 STORAGE_OFF = "External storage is off: recordings stay at the source. Switch it on and they are moved"
+CROWDED = "The bucket does not take what was fetched; nothing more is fetched until it does"
 
 
 class Stopped(Exception):
@@ -62,35 +65,40 @@ class Convoy:
         self._is_stopping = is_stopping
         self._hands: dict[asyncio.Task[None], str] = {}
         self._next: deque[MovedItem] = deque()
-        self._away = 0
+        self._away = self._refused = 0
         self._stumbled = False
         self._stop: Stopped | None = None
         self._finished, self._rate_from = 0, shelves.clock.monotonic()
         self._migrations: set[str] = set()
         self._wanted = True
+        self._explained_nothing = False
 
     def look_again(self) -> None:
         """More may be due: do not end without another look."""
         self._wanted = True
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody asked for another look after the last one."""
+        return self._wanted
+
     async def run(self) -> None:
         """Move what is due until nothing is, then leave a reminder for what is due later. Raises `DatabaseAway`."""
-        again_s: float | None = None
+        self._stop = None
         try:
             while not self._is_stopping() and self._stop is None:
                 await self._fill()
-                if not self._hands:
-                    if not self._wanted:
-                        break
-                    continue
-                await asyncio.wait(self._hands, return_when=asyncio.FIRST_COMPLETED)
+                if not self._hands and not self._wanted:
+                    break
+                if self._hands:
+                    await asyncio.wait(self._hands, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 await self._note_rate()
         finally:
             if self._hands:  # what is in hand is finished, also when a stop was asked for
                 await asyncio.gather(*self._hands, return_exceptions=True)
-        if self._stop is not None:
-            again_s = self._stop.again_s
-        await self._remind(again_s)
+        self._next.clear()
+        self._wanted = False
+        await self._remind(self._stop.again_s if self._stop is not None else None)
 
     async def _fill(self) -> None:
         """Put items into free hands. Raises nothing but `DatabaseAway`."""
@@ -116,44 +124,51 @@ class Convoy:
     async def _look(self) -> None:
         self._wanted = False
         ledger, host_id = self._shelves.ledger, self._shelves.spool.host_id
-        _, settings = await ledger.settings.current(self._source.account_sid, RecordingKind.VOICE)
         found = await ledger.items.list_due(
             self._source.sid, host_id, limit=AHEAD * self._most, but=list(self._hands.values())
         )
-        if not settings.aws_storage_enabled and any(item.state is ItemState.LISTED for item in found):
+        if hindrance := await self._hindrance(found):
             found = [item for item in found if item.state is not ItemState.LISTED]
-            await ledger.migrations.explain(self._source.sid, reason=STORAGE_OFF)
+            await ledger.migrations.explain(self._source.sid, reason=hindrance)
             if not found and not self._hands:
-                self._stop = Stopped(STORAGE_OFF_S)
-        elif self._stumbled and await ledger.items.count_undelivered(self._source.sid, host_id) >= UNDELIVERED_MOST:
-            found = [item for item in found if item.state is not ItemState.LISTED]
-            await ledger.migrations.explain(
-                self._source.sid, reason="The bucket does not take what was fetched; nothing more is fetched meanwhile"
-            )
-            if not found and not self._hands:
-                self._stop = Stopped(CROWDED_S)
+                self._stop = Stopped(STORAGE_OFF_S if hindrance is STORAGE_OFF else CROWDED_S)
+        elif found and not self._explained_nothing:
+            self._explained_nothing = True
+            await ledger.migrations.explain(self._source.sid, reason=None)
         self._next.extend(found)
         if found:
             self._wanted = True
 
+    async def _hindrance(self, found: Sequence[MovedItem]) -> str | None:
+        """Why nothing may be fetched now; what was fetched goes on all the same."""
+        if all(item.state is not ItemState.LISTED for item in found):
+            return None
+        ledger = self._shelves.ledger
+        _, settings = await ledger.settings.current(self._source.account_sid, RecordingKind.VOICE)
+        if not settings.aws_storage_enabled:
+            return STORAGE_OFF
+        if not self._stumbled:
+            return None
+        waiting = await ledger.items.count_undelivered(self._source.sid, self._shelves.spool.host_id)
+        return CROWDED if waiting >= UNDELIVERED_MOST else None
+
     async def _take(self, item: MovedItem) -> None:
-        is_away = self._away >= AWAY_IN_A_ROW
         try:
-            moved = await move(item, source=self._client, shelves=self._shelves, source_is_away=is_away)
+            moved = await move(item, source=self._client, shelves=self._shelves)
         except Outrun:
             return
         except SourceAway as why:
             await self._count_away(why)
             return
         except (SourceUnauthorized, SourceRedirects) as why:
-            await self._refused(why)
+            await self._count_refusal(item, why)
             return
         except (SpoolFull, SpoolFailed) as why:
             self._stop = Stopped(CROWDED_S)
             await self._shelves.ledger.migrations.explain(self._source.sid, reason=why.message)
             return
-        if self._away:
-            self._away = 0
+        if self._away or self._refused:
+            self._away = self._refused = 0
             await self._shelves.ledger.migrations.explain(self._source.sid, reason=None)
         if moved.migration_sid is not None:
             self._migrations.add(moved.migration_sid)
@@ -170,13 +185,19 @@ class Convoy:
         self._stop = Stopped(min(AWAY_CAP_S, AWAY_BASE_S * 2.0 ** min(steps, 16)))
         await self._shelves.ledger.migrations.explain(self._source.sid, reason=why.reason)
 
-    async def _refused(self, why: CallreelError) -> None:
+    async def _count_refusal(self, item: MovedItem, why: CallreelError) -> None:
         """The source will have nothing to do with this credential, or is somebody else: no item would fare better."""
-        if self._stop is None:
-            self._stop = Stopped(REFUSED_S)
-            remedy = "Mend the source (callreel sources check), then: callreel migrate resume"
-            await self._shelves.ledger.migrations.stop(self._source.sid, reason=why.message, remedy=remedy)
-            log.warning("the source refuses; nothing was deleted", source=self._source.sid, reason=why.message)
+        self._refused += 1
+        try:
+            await put_off(item, why, shelves=self._shelves)
+        except Outrun:
+            return
+        if self._refused < REFUSED_IN_A_ROW or self._stop is not None:
+            return
+        self._stop = Stopped(REFUSED_S)
+        remedy = "Mend the source (callreel sources check), then: callreel migrate resume"
+        await self._shelves.ledger.migrations.stop(self._source.sid, reason=why.message, remedy=remedy)
+        log.warning("the source refuses; nothing was deleted", source=self._source.sid, reason=why.message)
 
     async def _note_rate(self) -> None:
         now = self._shelves.clock.monotonic()

@@ -11,11 +11,13 @@ from callreel.errors import CallreelError
 from callreel.ledger.deletions import DELETE_MANY, RECEIPT
 from callreel.ledger.jobs import JobRow, live_subjects, release_jobs, route_of
 from callreel.ledger.settings import TAKE_UP
+from callreel.migration.remind_moves import remind_moves
 from callreel.parts import Parts
 from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.purge import purge
 from callreel.steps.recover import Recovered, recover
+from callreel.worker.moving import MOVING_STEPS
 from callreel.worker.routes import SPOOL_STEPS
 
 log = structlog.get_logger("callreel.duties")
@@ -79,6 +81,7 @@ async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
         live_tellings=live_tellings,
         is_start=is_start,
     )
+    await remind_moves(ledger=parts.ledger, host_id=parts.spool.host_id, live_jobs=live_jobs)
     if done.quarantined:
         log.warning("files nobody acknowledged are in quarantine", files=done.quarantined[:20])
     if done.reminded or done.taken_back or done.discarded or done.quarantined:
@@ -101,4 +104,4 @@ async def remind_of_deletions(parts: Parts) -> None:
 
 
 def _routes(parts: Parts) -> list[str]:
-    return [route_of(step, parts.spool.host_id) for step in SPOOL_STEPS]
+    return [route_of(step, parts.spool.host_id) for step in (*SPOOL_STEPS, *MOVING_STEPS)]

@@ -11,13 +11,16 @@ from pgqueuer.domain.models import Job
 
 from callreel.errors import CallreelError, Outrun
 from callreel.ledger.deletions import DELETE_MANY, RECEIPT
+from callreel.ledger.item_intake import INVENTORY, MOVE
 from callreel.ledger.jobs import JobRow, open_queue, route_of
 from callreel.ledger.settings import TAKE_UP
+from callreel.model.recording import Recording
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
 from callreel.steps.delete_many import delete_many
 from callreel.steps.restart import take_up_again
 from callreel.steps.send_receipt import send_receipt
+from callreel.worker.moving import Moves
 from callreel.worker.routes import SPOOL_STEPS, carry, steps_of, tell
 from callreel.worker.turns import Turns
 
@@ -41,6 +44,7 @@ class Worker:
         self._most_tellings = self._ahead // 2
         self._tellings_taken = self._told_now = 0
         self._carrying, self._telling_of = Turns(), Turns()
+        self._moves = Moves(parts, carry=self._carry_one, is_stopping=lambda: self._is_stopping)
         self._manager: QueueManager | None = None
         self._is_stopping = False
 
@@ -56,6 +60,8 @@ class Worker:
             manager.entrypoint(TAKE_UP)(self._take_up)
             manager.entrypoint(DELETE_MANY)(self._delete_many)
             manager.entrypoint(RECEIPT)(self._send_receipt)
+            manager.entrypoint(route_of(MOVE, self._parts.spool.host_id))(self._move)
+            manager.entrypoint(route_of(INVENTORY, self._parts.spool.host_id))(self._read_list)
             self._manager = manager
             if self._is_stopping:
                 return
@@ -76,8 +82,23 @@ class Worker:
 
     async def _carry(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
+        await self._attempt(self._carry_and_wake(RecordingSid(sid)), sid)
+
+    async def _carry_one(self, sid: RecordingSid) -> Recording | None:
+        """One at a time for each recording: whoever comes second finds it where the first left it."""
         async with self._carrying.of(sid):
-            await self._attempt(carry(RecordingSid(sid), parts=self._parts, steps=self._steps), sid)
+            return await carry(sid, parts=self._parts, steps=self._steps)
+
+    async def _carry_and_wake(self, sid: RecordingSid) -> None:
+        await self._moves.wake(await self._carry_one(sid))
+
+    async def _move(self, job: Job) -> None:
+        sid = (job.payload or b"").decode()
+        await self._attempt(self._moves.move_source(sid), sid)
+
+    async def _read_list(self, job: Job) -> None:
+        sid = (job.payload or b"").decode()
+        await self._attempt(self._moves.read_list(sid), sid)
 
     async def _tell(self, job: Job) -> None:
         sid = (job.payload or b"").decode()
