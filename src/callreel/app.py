@@ -24,6 +24,7 @@ from callreel.ledger.ledger import Ledger
 from callreel.media.rendition_cache import RenditionCache
 from callreel.media_keys import MediaKeys
 from callreel.model.patience import Patience
+from callreel.model.price_list import PriceList
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard, PlainHttp
@@ -159,6 +160,11 @@ def _chosen(settings: Settings) -> Chosen:
         ),
         retention=Retention(voice_days=settings.retention_days, video_days=settings.video_retention_days),
         private_networks=settings.networks,
+        prices=PriceList(
+            source_free_minutes=settings.price_source_free_minutes,
+            source_minute_month=settings.price_source_minute_month,
+            bucket_gb_month=settings.price_bucket_gb_month,
+        ),
     )
 
 

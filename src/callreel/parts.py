@@ -14,6 +14,7 @@ from callreel.media.rendition_cache import RenditionCache
 from callreel.media_keys import MediaKeys
 from callreel.model.destination import Network
 from callreel.model.patience import Patience
+from callreel.model.price_list import PriceList
 from callreel.model.retention import Retention
 from callreel.outbound.callback import CallbackSender
 from callreel.outbound.guard import Guard
@@ -40,6 +41,7 @@ class Chosen:
     patience: Patience
     retention: Retention
     private_networks: Sequence[Network]
+    prices: PriceList
 
 
 @dataclass(slots=True, kw_only=True)

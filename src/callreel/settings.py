@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     instance_role: bool = Field(False, description="may ask this machine's metadata service for its AWS role")
     sts_url: str | None = Field(None, description="where roles are taken on; default: Amazon's, in the bucket's region")
     max_upload_bytes: int = Field(2 << 30, ge=1)
+    price_source_free_minutes: int = Field(10_000, ge=0, description="minutes the source stores for nothing")
+    price_source_minute_month: float = Field(0.0005, ge=0, description="dollars a minute and month at the source")
+    price_bucket_gb_month: float = Field(0.023, ge=0, description="dollars a GB and month in the bucket")
     rendition_cache_bytes: int = Field(1 << 30, ge=0, description="how much of the disk encoded MP3s may keep")
 
     @field_validator("allowed_private_networks", mode="before")

@@ -20,7 +20,8 @@ FAILED = 1
 EVERY_COMMAND = "Every command"
 LISTED = ("data_dir",)  # the other settings are flags too, and `callreel config show` lists them
 _KINDS: dict[str, type] = {name: float for name in Settings.model_fields if name.endswith("_seconds")} | dict.fromkeys(
-    ("retention_days", "video_retention_days", "delivery_concurrency", "max_upload_bytes"), int
+    ("retention_days", "video_retention_days", "delivery_concurrency", "max_upload_bytes", "price_source_free_minutes"),
+    int,
 )
 
 

@@ -47,7 +47,8 @@ async def plaintext(case: Case, scene: Scene) -> list[Finding]:
     recording = case.recording
     if recording.encryption_details is None or recording.blob_sha256 is None:
         return []
-    if recording.blob_sha256 == recording.media_sha256:
+    came_encrypted = recording.source_sid is not None  # what its source had encrypted moves as it is
+    if recording.blob_sha256 == recording.media_sha256 and not came_encrypted:
         return [Violation(invariant="I14", subject=recording.sid, text="asks for encryption and its blob is the media")]
     if recording.host_id != scene.spool.host_id or not scene.spool.path_of(recording.sid).exists():
         return []

@@ -12,10 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
 from callreel.errors import MigrationRunning, NotFound, Outrun, StateConflict
+from callreel.ledger.audit import write_deeds
+from callreel.ledger.idempotency import claim_key
 from callreel.ledger.item_intake import INVENTORY, MOVE, TakenIn, take_in, taken_up_again
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.paging import Page, Place, at_place, make_page
+from callreel.ledger.sources import Once
 from callreel.ledger.tables import migration_items, migrations
+from callreel.model.deed import CALLREEL, Action, Actor, Deed
 from callreel.model.migration import LIVE, Migration, MigrationStatus
 from callreel.model.moved_item import ItemState
 from callreel.model.sid import AccountSid, mint_sid
@@ -33,11 +37,19 @@ class Migrations:
         self._engine, self._clock = engine, clock
 
     async def start(
-        self, source: Source, *, host_id: str, created_after: datetime | None, created_before: datetime | None
+        self,
+        source: Source,
+        *,
+        host_id: str,
+        created_after: datetime | None,
+        created_before: datetime | None,
+        by: Actor = CALLREEL,
+        once: Once | None = None,
     ) -> Migration:
-        """Write a new migration and the reminder to read the source's list: one transaction.
+        """Write a new migration, the reminder to read the source's list, and who asked for it: one transaction.
 
-        Raises `MigrationRunning` when the source has one that is running or paused.
+        A repeated request gets the migration the first made. Raises `MigrationRunning` when the source has one that is
+        running or paused, and `IdempotencyConflict`.
         """
         now = self._clock.now()
         sid = mint_sid("MG")
@@ -57,15 +69,26 @@ class Migrations:
             "date_updated": now,
             **dict.fromkeys(_COUNTS, 0),
         }
+        deed = by.deed(Action.MIGRATION_STARTED, source.account_sid, sid, source=source.sid)
         try:
             async with self._engine.begin() as transaction:
-                await transaction.execute(insert(migrations).values(row))
-                await write_jobs(transaction, [JobRow(route_of(INVENTORY, host_id), sid)], now=now)
+                earlier = await claim_key(
+                    transaction,
+                    source.account_sid,
+                    once.key if once else None,
+                    request_hash=once.request_hash if once else "",
+                    resource_sid=sid,
+                    now=now,
+                )
+                if earlier is None:
+                    await transaction.execute(insert(migrations).values(row))
+                    await write_jobs(transaction, [JobRow(route_of(INVENTORY, host_id), sid)], now=now)
+                    await write_deeds(transaction, [deed], now=now)
         except IntegrityError as why:
             raise MigrationRunning(
                 f"A migration of {source.sid} is running or paused; wait for it, resume it or cancel it first"
             ) from why
-        return await self.fetch(source.account_sid, sid)
+        return await self.fetch(source.account_sid, earlier or sid)
 
     async def fetch(self, account_sid: AccountSid, sid: str) -> Migration:
         """A migration of an account. Raises `NotFound`."""
@@ -137,7 +160,7 @@ class Migrations:
 
     async def begin_list_anew(self, migration: Migration) -> Migration:
         """Read the list from its beginning: its next page can no longer be had."""
-        return await self._change(migration, cursor=None, found_in_pass=migration.found_in_pass + 1)
+        return await self._change(migration, None, cursor=None, found_in_pass=migration.found_in_pass + 1)
 
     async def note_rate(self, sids: Sequence[str], rate: float) -> None:
         """Keep how many items a second go through of late, for whoever asks."""
@@ -146,19 +169,21 @@ class Migrations:
                 update(migrations).where(m.sid.in_(sids)).values(rate=rate, rate_at=self._clock.now())
             )
 
-    async def pause(self, migration: Migration) -> Migration:
+    async def pause(self, migration: Migration, *, by: Actor = CALLREEL) -> Migration:
         """Take up nothing more until it is resumed. Raises `StateConflict` when it has ended."""
         if migration.status is _S.PAUSED:
             return migration
         _must_be(migration, _S.RUNNING, verb="paused")
-        return await self._change(migration, status=_S.PAUSED)
+        deed = by.deed(Action.MIGRATION_PAUSED, migration.account_sid, migration.sid)
+        return await self._change(migration, deed, status=_S.PAUSED)
 
-    async def cancel(self, migration: Migration) -> Migration:
+    async def cancel(self, migration: Migration, *, by: Actor = CALLREEL) -> Migration:
         """End it: what is in its bucket stays there, no further original is deleted. Raises `StateConflict`."""
         if migration.status is _S.CANCELED:
             return migration
         _must_be(migration, _S.RUNNING, _S.PAUSED, _S.FAILED, verb="canceled")
-        return await self._change(migration, status=_S.CANCELED, date_ended=self._clock.now())
+        deed = by.deed(Action.MIGRATION_CANCELED, migration.account_sid, migration.sid)
+        return await self._change(migration, deed, status=_S.CANCELED, date_ended=self._clock.now())
 
     async def stop(self, source_sid: str, *, reason: str, remedy: str | None) -> None:
         """The outside refuses: end a source's running migration as failed, to be resumed when that is mended."""
@@ -179,7 +204,7 @@ class Migrations:
                 .values(reason=reason, remedy=remedy, date_updated=self._clock.now())
             )
 
-    async def resume(self, migration: Migration) -> Migration:
+    async def resume(self, migration: Migration, *, by: Actor = CALLREEL) -> Migration:
         """Go on, and take up again what failed: its items, its list and its reminders in one transaction.
 
         Raises `StateConflict` for one that was canceled, `MigrationRunning` when the source has another by now.
@@ -219,19 +244,23 @@ class Migrations:
                     ],
                     now=now,
                 )
+                deed = by.deed(Action.MIGRATION_RESUMED, migration.account_sid, migration.sid)
+                await write_deeds(transaction, [deed], now=now)
         except IntegrityError as why:
             raise MigrationRunning(f"Another migration of {migration.source_sid} is running or paused") from why
         return await self._again(migration)
 
-    async def _change(self, migration: Migration, **values: Any) -> Migration:
+    async def _change(self, migration: Migration, deed: Deed | None, **values: Any) -> Migration:
+        now = self._clock.now()
         async with self._engine.begin() as transaction:
             changed = await transaction.execute(
                 update(migrations)
                 .where(m.sid == migration.sid, m.status == migration.status)
-                .values(**values, date_updated=self._clock.now())
+                .values(**values, date_updated=now)
             )
             if not changed.rowcount:
                 raise Outrun(migration.sid)
+            await write_deeds(transaction, [deed] if deed is not None else [], now=now)
         return await self._again(migration)
 
     async def _again(self, migration: Migration) -> Migration:

@@ -33,6 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.clock import Clock
 from callreel.errors import NotFound, Outrun
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.deletion_settings import read_deletion_settings
 from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.item_intake import MOVE, take_in
@@ -40,6 +41,7 @@ from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.migrations import ended_if_done
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import migration_items, migrations, receipts, recordings
+from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.migration import MigrationStatus, counted
 from callreel.model.moved_item import FINISHED, ITEM_ARROWS, MOVED, ItemState, MovedItem, Reason
 from callreel.model.receipt import Receipt
@@ -291,6 +293,9 @@ class MovedItems:
         if written:
             await transaction.execute(_RECEIPT_KEPT, written)
         await _count(transaction, done, now)
+        await write_deeds(
+            transaction, [_deletion(item.item) for item in done if item.to is ItemState.LINK_CLEARED], now=now
+        )
         return results
 
 
@@ -399,6 +404,16 @@ def _guarded_update(shape: tuple[str, ...]) -> Any:
             **{name: given.c[f"new_{name}"] for name in shape},
         )
         .returning(c.recording_sid)
+    )
+
+
+def _deletion(item: MovedItem) -> Deed:
+    return CALLREEL.deed(
+        Action.SOURCE_RECORDING_DELETED,
+        item.account_sid,
+        item.recording_sid,
+        source=item.source_sid,
+        source_recording=item.source_recording_sid,
     )
 
 

@@ -238,8 +238,8 @@ def _recording(recording: Recording) -> dict[str, Any]:
         "start_time": rfc2822(recording.start_time),
         "duration": str(recording.duration_s) if recording.media_size_bytes else None,
         "sid": recording.sid,
-        "price": None,
-        "price_unit": None,
+        "price": recording.price,
+        "price_unit": recording.price_unit,
         "source": recording.source,
         "status": twilio_status(recording.state),
         "error_code": recording.error_code if twilio_status(recording.state) in ("absent", "failed") else None,
@@ -247,16 +247,16 @@ def _recording(recording: Recording) -> dict[str, Any]:
     }
 
 
-def _encryption_details(details: Mapping[str, str] | None) -> dict[str, str] | None:
+def _encryption_details(details: Mapping[str, str] | None) -> dict[str, str | None] | None:
     """Both of Twilio's spellings at once: clients of the API read one, clients of its callbacks the other."""
     if details is None:
         return None
     return {
-        "type": details["type"],
-        "encryption_public_key_sid": details["public_key_sid"],
-        "encryption_cek": details["encrypted_cek"],
-        "encryption_iv": details["iv"],
-        "public_key_sid": details["public_key_sid"],
-        "encrypted_cek": details["encrypted_cek"],
-        "iv": details["iv"],
+        "type": details.get("type"),
+        "encryption_public_key_sid": details.get("public_key_sid"),
+        "encryption_cek": details.get("encrypted_cek"),
+        "encryption_iv": details.get("iv"),
+        "public_key_sid": details.get("public_key_sid"),
+        "encrypted_cek": details.get("encrypted_cek"),
+        "iv": details.get("iv"),
     }

@@ -30,6 +30,7 @@ from callreel.web import (
     health,
     keys,
     own_recordings,
+    migrations,
     playback,
     recording_media,
     recording_settings,
@@ -69,6 +70,7 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
     ),
     Surface.CALLREEL: (
         recording_settings.voice,
+        migrations.router,
         deliveries.router,
         playback.router,
         events.router,

@@ -1,0 +1,296 @@
+"""`callreel migrate`: move recordings out of a source, watch it, and keep the proof."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from callreel.cli.asked import FAILED, Asked, command
+from callreel.cli.installation import with_parts
+from callreel.errors import InvalidParameter, Misconfigured, NotFound, ReceiptForged
+from callreel.migration.plan import Plan
+from callreel.migration.plan import plan as plan_of
+from callreel.migration.receipt import verify_receipt
+from callreel.migration.report import migration_row, report_csv, report_json
+from callreel.model.deed import OPERATOR
+from callreel.model.migration import Migration, MigrationStatus
+from callreel.model.source import Source
+from callreel.parts import Parts
+from callreel.worker.shift import work as work_shift
+
+app = typer.Typer(add_completion=False, help="Move recordings out of a source, with proof.", no_args_is_help=True)
+LOOK_EVERY_S = 0.5
+
+OfSource = Annotated[str, typer.Option("--source", metavar="SR…", help="The source to move out of.")]
+After = Annotated[str | None, typer.Option(metavar="DATE", help="Only those made at this time or later.")]
+Before = Annotated[str | None, typer.Option(metavar="DATE", help="Only those made before this time.")]
+Named = Annotated[str, typer.Argument(metavar="MG…")]
+
+
+@command(app, "migrate plan", example="callreel migrate plan --source SR… --created-before 2026-01-01")
+def plan(asked: Asked, source: OfSource, created_after: After = None, created_before: Before = None) -> None:
+    """Count what a source holds, and what keeping it costs there and in the bucket. Changes nothing."""
+    after, before = _span(created_after, created_before)
+
+    async def work(parts: Parts) -> Plan:
+        found = await _source(parts, source)
+        client = await parts.sources.open(found)
+        return await plan_of(found, client, created_after=after, created_before=before, prices=parts.chosen.prices)
+
+    found = with_parts(asked.settings(), work)
+    table = Table(show_header=False, box=None)
+    table.add_row("recordings", f"{found.recordings:,}")
+    table.add_row("minutes", f"{found.minutes:,}")
+    table.add_row("size", _size(found.bytes))
+    table.add_row("a month at the source", f"${found.monthly_cost_source:,.2f}")
+    table.add_row("a month in the bucket", f"${found.monthly_cost_bucket:,.2f}")
+    table.add_row("takes about", _time(found.eta_seconds))
+    asked.answer(asdict(found), table)
+
+
+@command(app, "migrate start", example="callreel migrate start --source SR… --wait")
+def start(
+    asked: Asked,
+    source: OfSource,
+    created_after: After = None,
+    created_before: Before = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is over, and show how far it is.")] = False,
+) -> None:
+    """Start to move. The service does the work; with --wait and no service running, this command does."""
+    after, before = _span(created_after, created_before)
+
+    async def work(parts: Parts) -> dict[str, Any]:
+        found = await _source(parts, source)
+        migration = await parts.ledger.migrations.start(
+            found, host_id=parts.spool.host_id, created_after=after, created_before=before, by=OPERATOR
+        )
+        if wait:
+            migration = await _wait(parts, migration, asked)
+        return migration_row(migration, parts.clock.now())
+
+    _answer(asked, with_parts(asked.settings(), work))
+
+
+@command(app, "migrate status", example="callreel migrate status MG…")
+def status(
+    asked: Asked,
+    migration: Named,
+    wait: Annotated[bool, typer.Option("--wait", help="Stay until it is over, and show how far it is.")] = False,
+) -> None:
+    """Show how far a migration is."""
+
+    async def work(parts: Parts) -> dict[str, Any]:
+        found = await _migration(parts, migration)
+        if wait:
+            found = await _wait(parts, found, asked)
+        return migration_row(found, parts.clock.now())
+
+    _answer(asked, with_parts(asked.settings(), work))
+
+
+@command(app, "migrate pause", example="callreel migrate pause MG…")
+def pause(asked: Asked, migration: Named) -> None:
+    """Take up nothing more until it is resumed; what is in hand is finished."""
+    _steer(asked, migration, lambda parts, found: parts.ledger.migrations.pause(found, by=OPERATOR))
+
+
+@command(app, "migrate resume", example="callreel migrate resume MG…")
+def resume(asked: Asked, migration: Named) -> None:
+    """Go on, and take up again what failed or could not be deleted."""
+    _steer(asked, migration, lambda parts, found: parts.ledger.migrations.resume(found, by=OPERATOR))
+
+
+@command(app, "migrate cancel", example="callreel migrate cancel MG…")
+def cancel(asked: Asked, migration: Named) -> None:
+    """End it for good. What is in the bucket stays there; no further original is deleted."""
+    _steer(asked, migration, lambda parts, found: parts.ledger.migrations.cancel(found, by=OPERATOR))
+
+
+@command(app, "migrate report", example="callreel migrate report MG… --format csv > moved.csv")
+def report(
+    asked: Asked,
+    migration: Named,
+    format: Annotated[str, typer.Option(metavar="json|csv", help="How to write it.")] = "json",
+) -> None:
+    """Write every item with its signed receipt to standard output."""
+    if format not in ("json", "csv"):
+        raise typer.BadParameter("--format must be json or csv")
+
+    async def work(parts: Parts) -> None:
+        found = await _migration(parts, migration)
+        if format == "csv" and not asked.as_json:
+            pieces = report_csv(found, ledger=parts.ledger)
+        else:
+            pieces = report_json(found, ledger=parts.ledger, key=parts.receipt_key, now=parts.clock.now())
+        async for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+    with_parts(asked.settings(), work)
+
+
+@command(app, "migrate verify", example="callreel migrate verify report.json --public-key receipts.pem")
+def verify(
+    asked: Asked,
+    report: Annotated[Path, typer.Argument(metavar="REPORT", help="What `migrate report` wrote, as JSON.")],
+    public_key: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="The key as you keep it; without it the report's own is taken."),
+    ] = None,
+) -> None:
+    """Check every receipt of a report. Needs no installation and no network. Exit 1 when one does not hold."""
+    try:
+        document = json.loads(report.read_text())
+        pem = public_key.read_bytes() if public_key is not None else str(document["public_key"]).encode()
+        receipts = [item["receipt"] for item in document["items"] if item["receipt"] is not None]
+    except (OSError, ValueError, KeyError, TypeError) as why:
+        raise InvalidParameter(f"{report} is not what `callreel migrate report` writes as JSON") from why
+    forged = [str(receipt.get("facts", {}).get("recording_sid")) for receipt in receipts if not _holds(receipt, pem)]
+    words = "\n".join([*(f"{sid}: the receipt does not hold" for sid in forged), f"{len(receipts)} receipts checked."])
+    asked.answer({"ok": not forged, "receipts": len(receipts), "forged": forged}, words)
+    if forged:
+        raise typer.Exit(FAILED)
+
+
+def _holds(receipt: dict[str, Any], pem: bytes) -> bool:
+    try:
+        verify_receipt(receipt, pem)
+    except ReceiptForged:
+        return False
+    return True
+
+
+def _steer(asked: Asked, sid: str, verb: Callable[[Parts, Migration], Awaitable[Migration]]) -> None:
+    async def work(parts: Parts) -> dict[str, Any]:
+        return migration_row(await verb(parts, await _migration(parts, sid)), parts.clock.now())
+
+    _answer(asked, with_parts(asked.settings(), work))
+
+
+def _answer(asked: Asked, row: dict[str, Any]) -> None:
+    shown = ("sid", "status", "total", "moved", "skipped", "failed", "kept", "delete_failed", "deleted_at_source")
+    table = Table(show_header=False, box=None)
+    for name in shown:
+        table.add_row(name, str(row[name]))
+    table.add_row("size", _size(row["bytes"]))
+    if row["status"] == MigrationStatus.RUNNING:
+        table.add_row("rate", f"{row['rate']} recordings/s")
+        table.add_row("time left", _time(row["eta_seconds"]))
+    for name in ("reason", "remedy"):
+        if row[name]:
+            table.add_row(name, row[name])
+    asked.answer(row, table)
+    if row["status"] == MigrationStatus.FAILED:
+        raise typer.Exit(FAILED)
+
+
+async def _wait(parts: Parts, migration: Migration, asked: Asked) -> Migration:
+    """Stay until the migration is over, doing the work ourselves where no service does."""
+    async with _working(parts):
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:,}/{task.total:,}  {task.fields[rate]}  {task.fields[left]}"),
+            console=Console(stderr=True),
+            disable=asked.as_json or not sys.stderr.isatty(),
+        ) as progress:
+            task = progress.add_task("moving", total=0, rate="", left="")
+            while migration.status is MigrationStatus.RUNNING:
+                await asyncio.sleep(LOOK_EVERY_S)
+                migration = await _migration(parts, migration.sid)
+                _show(progress, task, migration, parts.clock.now())
+    return migration
+
+
+def _show(progress: Progress, task: TaskID, migration: Migration, now: datetime) -> None:
+    rate, left_s = migration.rate_now(now), migration.eta_seconds(now)
+    left = "" if left_s is None or not migration.is_listed else f"{_time(left_s)} left"
+    progress.update(
+        task,
+        description="moving" if migration.is_listed else "listing and moving",
+        total=migration.total,
+        completed=migration.finished,
+        rate=f"{rate:.1f}/s" if rate else "",
+        left=left or (migration.reason or ""),
+    )
+
+
+@asynccontextmanager
+async def _working(parts: Parts) -> AsyncIterator[None]:
+    """A worker beside us, unless one has the spool already."""
+    try:
+        parts.spool.lock_for_work()
+    except Misconfigured:
+        yield
+        return
+    stopping = asyncio.Event()
+    working = asyncio.create_task(work_shift(parts, stopping, mend=_nothing_to_mend))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await asyncio.gather(working, return_exceptions=True)
+
+
+async def _nothing_to_mend() -> None:
+    return None
+
+
+async def _source(parts: Parts, sid: str) -> Source:
+    found = await parts.ledger.sources.find_for_work(sid)
+    if found is None:
+        raise NotFound(f"There is no source {sid}. See: callreel sources list")
+    return found
+
+
+async def _migration(parts: Parts, sid: str) -> Migration:
+    found = await parts.ledger.migrations.find_for_work(sid)
+    if found is None:
+        raise NotFound(f"There is no migration {sid}")
+    return found
+
+
+def _span(after: str | None, before: str | None) -> tuple[datetime | None, datetime | None]:
+    first, last = _moment("--created-after", after), _moment("--created-before", before)
+    if first is not None and last is not None and first >= last:
+        raise typer.BadParameter("--created-after must be before --created-before")
+    return first, last
+
+
+def _moment(name: str, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as why:
+        raise typer.BadParameter(f"{name} must be a date (YYYY-MM-DD) or an ISO 8601 date-time") from why
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for unit in ("B", "KB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
+
+
+def _time(seconds: int | None) -> str:
+    if seconds is None:
+        return "not known yet"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,181 @@
+"""Migrations over HTTP, with a worker on the real queue and a pretend Twilio on a real port."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from callreel.clock import SetClock
+from callreel.migration.receipt import verify_receipt
+from callreel.model.deed import CALLREEL, Action
+from callreel.model.sid import SourceSid, mint_sid
+from callreel.model.source import Source
+from callreel.rehearsal.embedded_s3 import EmbeddedS3
+from callreel.rehearsal.pretend_twilio import PretendTwilio
+from callreel.rehearsal.twilio_sign_in import PretendAccount
+from callreel.worker.worker import Worker
+from tests.stage import BUCKET, Stage
+from tests.web.conftest import UNKNOWN, Caller
+
+LIMIT_S = 60
+
+
+@pytest.fixture
+async def twilio(clock: SetClock) -> AsyncIterator[PretendTwilio]:
+    async with PretendTwilio(clock=clock) as server:
+        yield server
+
+
+@pytest.fixture
+def old(twilio: PretendTwilio) -> PretendAccount:
+    """The account over there, with six recordings."""
+    account = twilio.add_account()
+    for _ in range(6):
+        twilio.add_recording(account)
+    return account
+
+
+@pytest.fixture
+async def source(acme: Caller, stage: Stage, twilio: PretendTwilio, old: PretendAccount) -> Source:
+    """That account as a source of acme's, whose recordings go to the embedded S3."""
+    return await a_source(stage, twilio, old)
+
+
+async def a_source(stage: Stage, twilio: PretendTwilio, old: PretendAccount) -> Source:
+    parts, now = stage.parts, stage.clock.now()
+    made = Source(
+        sid=SourceSid(mint_sid("SR")),
+        account_sid=stage.account_sid,
+        friendly_name="old",
+        twilio_account_sid=old.sid,
+        base_url=twilio.url,
+        poll_seconds=0,
+        date_created=now,
+        date_updated=now,
+    )
+    deed = CALLREEL.deed(Action.SOURCE_ADDED, made.account_sid, made.sid)
+    return await parts.ledger.sources.keep(made, secret_sealed=parts.sources.seal(made, old.auth_token), deed=deed)
+
+
+@asynccontextmanager
+async def at_work(stage: Stage) -> AsyncIterator[None]:
+    worker = Worker(stage.parts)
+    running = asyncio.create_task(worker.run())
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            yield
+            worker.stop()
+            await running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+def path(caller: Caller, rest: str = "") -> str:
+    return f"{caller.own_path}/Migrations{rest}"
+
+
+async def until(caller: Caller, sid: str, *wanted: str) -> dict[str, Any]:
+    while True:
+        row: dict[str, Any] = (await caller.get(path(caller, f"/{sid}"))).json()
+        if row["status"] in wanted:
+            return row
+        await asyncio.sleep(0.01)
+
+
+async def test_a_migration_moves_everything_and_reports_it_with_receipts(
+    acme: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio, s3: EmbeddedS3
+) -> None:
+    sids = {one.sid for one in old.shelf.after(None)}
+    planned = (await acme.post(path(acme, "/Plan"), {"SourceSid": source.sid})).json()
+    assert (planned["recordings"], planned["minutes"], planned["monthly_cost_source"]) == (6, 6, 0.0)
+    started = await acme.post(path(acme), {"SourceSid": source.sid}, headers={"Idempotency-Key": "k"})
+    assert started.status == 201
+    again = await acme.post(path(acme), {"SourceSid": source.sid}, headers={"Idempotency-Key": "k"})
+    assert again.json()["sid"] == started.json()["sid"]
+    assert (await acme.post(path(acme), {"SourceSid": source.sid})).status == 409
+    sid = started.json()["sid"]
+    async with at_work(stage):
+        row = await until(acme, sid, "completed", "failed")
+    assert row["status"] == "completed", row
+    assert (row["total"], row["moved"], row["deleted_at_source"], row["failed"]) == (6, 6, 6, 0)
+    assert (row["remaining"], row["eta_seconds"]) == (0, 0)
+    assert set(twilio.deleted) == sids
+    assert len(s3.keys(BUCKET)) == 6
+    page = (await acme.get(path(acme, f"/{sid}/Items?PageSize=4&State=link_cleared"))).json()
+    assert len(page["items"]) == 4
+    assert page["meta"]["next_page_url"] is not None
+    report = (await acme.get(path(acme, f"/{sid}/Report"))).json()
+    key = (await acme.get(path(acme, "/ReceiptKey"))).json()
+    told = [verify_receipt(item["receipt"], key["public_key"].encode()) for item in report["items"]]
+    assert {facts["source_recording_sid"] for facts in told} == sids
+    assert all(facts["deleted_at"] and facts["verify_method"] == "checksum" for facts in told)
+    lines = list(csv.DictReader(io.StringIO((await acme.get(path(acme, f"/{sid}/Report?Format=csv"))).body.decode())))
+    assert {line["sha256"] for line in lines} == {facts["sha256"] for facts in told}
+    shown = (await acme.get(f"{acme.account_path}/Recordings.json")).json()["recordings"]
+    assert {one["sid"] for one in shown} == sids
+    assert all(one["price"].startswith("-") and one["status"] == "completed" for one in shown)
+    audit = (await acme.get(f"{acme.own_path}/Audit?Action=source-recording.deleted")).json()["audit"]
+    assert len(audit) == 6
+
+
+async def test_a_migration_is_paused_resumed_and_canceled(acme: Caller, source: Source) -> None:
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    assert (await acme.post(path(acme, f"/{sid}"), {"Status": "paused"})).json()["status"] == "paused"
+    assert (await acme.post(path(acme, f"/{sid}"), {"Status": "running"})).json()["status"] == "running"
+    assert (await acme.post(path(acme, f"/{sid}"), {"Status": "canceled"})).json()["status"] == "canceled"
+    assert (await acme.post(path(acme, f"/{sid}"), {"Status": "running"})).status == 409
+    assert (await acme.post(path(acme, f"/{sid}"), {"Status": "completed"})).status == 400
+    assert (await acme.post(path(acme, f"/{sid}"), {})).status == 400
+    listed = (await acme.get(path(acme))).json()["migrations"]
+    assert [row["sid"] for row in listed] == [sid]
+
+
+async def test_a_wrong_token_ends_in_failed_with_the_reason_and_resuming_after_mending_it_completes(
+    acme: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
+) -> None:
+    right, old.auth_token = old.auth_token, "0" * 32
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    async with at_work(stage):
+        while (row := (await acme.get(path(acme, f"/{sid}"))).json())["status"] == "running":
+            stage.clock.advance(5)
+            await asyncio.sleep(0.05)
+        assert row["status"] == "failed"
+        assert "401" in row["reason"]
+        assert row["remedy"]
+        assert twilio.deleted == []
+        old.auth_token = right
+        await acme.post(path(acme, f"/{sid}"), {"Status": "running"})
+        row = await until(acme, sid, "completed", "failed")
+    assert (row["status"], row["deleted_at_source"], row["reason"]) == ("completed", 6, None)
+
+
+@pytest.mark.parametrize(
+    "form", [{}, {"SourceSid": "x"}, {"SourceSid": "SR" + "1" * 32}, {"CreatedAfter": "yesterday"}]
+)
+async def test_what_cannot_be_started_is_refused(acme: Caller, source: Source, form: dict[str, str]) -> None:
+    if "CreatedAfter" in form:
+        form = {"SourceSid": source.sid, **form}
+    assert (await acme.post(path(acme), form)).status in (400, 404)
+    assert (await acme.get(path(acme))).json()["migrations"] == []
+
+
+async def test_another_accounts_sid_is_404(acme: Caller, stranger: Caller, source: Source) -> None:
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    nobodys = await stranger.get(path(stranger, f"/MG{UNKNOWN}"))
+    for rest in (f"/{sid}", f"/{sid}/Items", f"/{sid}/Report"):
+        answer = await stranger.get(path(stranger, rest))
+        assert answer.status == 404
+        assert (await stranger.get(path(acme, rest))).status == 404
+    assert (await stranger.get(path(stranger, f"/{sid}"))).json()["code"] == nobodys.json()["code"]
+    assert (await stranger.post(path(stranger, f"/{sid}"), {"Status": "canceled"})).status == 404
+    assert (await stranger.post(path(stranger), {"SourceSid": source.sid})).status == 404
+    assert (await stranger.post(path(stranger, "/Plan"), {"SourceSid": source.sid})).status == 404
+    assert json.loads((await stranger.get(path(stranger))).body)["migrations"] == []
