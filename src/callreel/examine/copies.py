@@ -82,17 +82,16 @@ async def spooled_copy(recording: Recording, scene: Scene) -> SpooledBlob:
         assert recording.blob_size_bytes is not None
         assert recording.blob_md5 is not None
         size_bytes, sha256, md5 = recording.blob_size_bytes, recording.blob_sha256, recording.blob_md5
+    # What its source had encrypted has its details before it is sealed, and lies as it came until then.
+    is_sealed = recording.encryption_details is not None and recording.blob_sha256 is not None
     return scene.spool.blob(
         recording.sid,
-        sealed=recording.encryption_details is not None,
+        sealed=is_sealed,
         size_bytes=size_bytes,
         sha256=sha256,
         md5=md5,
         key=await scene.buckets.keys.of_blob(recording),
     )
-    # What its source had encrypted has its details before it is sealed, and lies as it came until then.
-    is_sealed = recording.encryption_details is not None and recording.blob_sha256 is not None
-    return scene.spool.blob(recording.sid, sealed=is_sealed, size_bytes=size_bytes, sha256=sha256, md5=md5)
 
 
 async def look_in_bucket(recording: Recording, scene: Scene) -> Look:

@@ -93,9 +93,8 @@ async def _encrypt(
     recording: Recording, *, spool: Spool, ledger: Ledger, keyring: Keyring, keys: MediaKeys
 ) -> tuple[dict[str, str], Digests]:
     if recording.encryption_details is not None:  # encrypted at its source: it moves as it is
-        return await spool.write_sealed(
-            recording.sid, partial(_copy_unaltered, recording, recording.encryption_details)
-        )
+        copying = partial(_copy_unaltered, recording, recording.encryption_details)
+        return await spool.write_sealed(recording.sid, copying, key=await keys.of_media(recording))
     key_sid = recording.settings.encryption_key_sid
     if key_sid is None:
         raise PublicKeyMissing("Encryption is on and EncryptionKeySid is not set")
