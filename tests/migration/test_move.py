@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from callreel.bucket.bucket import PutOptions
 from callreel.errors import (
     MediaNotReady,
     NotAudio,
@@ -30,6 +31,7 @@ from callreel.model.source import DeleteAnswer, DeleteOutcome, SourceStatus
 from callreel.rehearsal import s3_faults as faults
 from callreel.sealing.twilio_format import decrypt, encrypt
 from callreel.steps.request_deletion import request_deletion
+from tests.bucket.blobs import some_blob
 from tests.migration.conftest import Move
 from tests.migration.stand_in import ACCOUNT, MADE, Sent
 from tests.sealing.keys import private_pem, public_pem, rsa_key
@@ -126,17 +128,8 @@ async def test_an_object_that_is_gone_or_another_keeps_the_original(moving: Move
     if harm == "removed":
         await bucket.delete(recording.object_key)
     else:
-        other = await moving.stage.sealed(body=a_wav(seconds=1, seed=99))
-        blob = moving.parts.spool.blob(
-            other.sid,
-            sealed=False,
-            size_bytes=other.blob_size_bytes or 0,
-            sha256=other.blob_sha256 or "",
-            md5=other.blob_md5 or "",
-        )
-        from callreel.bucket.bucket import PutOptions
-
-        await bucket.put(recording.object_key, blob, PutOptions(content_type="audio/x-wav"))
+        other = some_blob(recording.blob_size_bytes or 0)
+        await bucket.put(recording.object_key, other, PutOptions(content_type="audio/x-wav"))
     item = await moving.once(item)
     expected = Reason.OBJECT_MISSING if harm == "removed" else Reason.OBJECT_DIFFERS
     assert (item.state, item.reason) == (ItemState.FAILED, expected)

@@ -90,7 +90,7 @@ async def spooled_copy(recording: Recording, scene: Scene) -> SpooledBlob:
         size_bytes=size_bytes,
         sha256=sha256,
         md5=md5,
-        key=await scene.buckets.keys.of_blob(recording),
+        key=await (scene.buckets.keys.of_blob if is_sealed else scene.buckets.keys.of_media)(recording),
     )
 
 
