@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Examine database, spool and buckets: does every promise hold?",
     "keys": "Bring every secret under a new master key, while the service runs.",
     "migrate": "Move recordings out of a source, with proof.",
+    "sources": "Twilio accounts that recordings are moved out of.",
     "config": "Show the effective settings, or try them.",
     "iam-policy": "The least an access key must be allowed.",
     "decrypt": "Open an encrypted recording and check its tag.",

@@ -21,7 +21,7 @@ from callreel.model.migration import LIVE
 from callreel.model.sid import AccountSid, SourceSid
 from callreel.model.source import Source
 
-CLAIM_S = 900.0  # a poll that is not done by then has died, and somebody else begins anew
+CLAIM_S = 120.0  # a poll that is not done by then may have died; two of one source at once do no harm
 _FACTS = (
     "sid", "account_sid", "friendly_name", "twilio_account_sid", "api_key_sid", "base_url", "poll_seconds",
     "include_subaccounts", "record_verb_is_voicemail", "polled_to", "last_error", "date_created", "date_updated",

@@ -158,10 +158,14 @@ _PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class SourcePage:
-    """One page of a listing. `next_page` is where it goes on, None at the end; it may be kept and used much later."""
+    """One page of a listing. `next_page` is where it goes on, None at the end; it may be kept and used much later.
+
+    `is_past`: every row of the page was older than what was asked for, and in the order newest first.
+    """
 
     recordings: tuple[SourceRecording, ...]
     next_page: str | None
+    is_past: bool = False
 
 
 class DeleteOutcome(StrEnum):

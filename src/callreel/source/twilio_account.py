@@ -6,7 +6,8 @@ It asks for `Recordings.json`, `Recordings/{RE}.json`, `Recordings/{RE}.wav`, `A
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -143,7 +144,7 @@ class TwilioAccount:
         rows = found.get("recordings")
         if not isinstance(rows, list):
             raise SourceUnreachable(f"{self._wire.host} answered a list without recordings in it")
-        read = (read_recording(row, account_sid=account_sid, host=self._wire.host) for row in rows)
+        read = [read_recording(row, account_sid=account_sid, host=self._wire.host) for row in rows]
         wanted = tuple(
             one
             for one in read
@@ -151,12 +152,13 @@ class TwilioAccount:
             and (created_before is None or one.date_created < created_before)
         )
         follows = found.get("next_page_uri")
+        is_past = _is_past(read, created_after)
         if not follows:
-            return SourcePage(wanted, None)
+            return SourcePage(wanted, None, is_past)
         follows = self._listing(account_sid, str(follows))
         if follows == path:
             raise SourceUnreachable(f"{self._wire.host} names a page of its list as its own next one")
-        return SourcePage(wanted, follows)
+        return SourcePage(wanted, follows, is_past)
 
     async def find(self, account_sid: str, sid: str) -> SourceRecording | None:
         """One recording as the source sees it now, None when it has none. Raises as `list_page`."""
@@ -259,6 +261,8 @@ class TwilioAccount:
         nobodys = mint_sid("RE")
         try:
             answer = await self.delete(self.account_sid, nobodys)
+        except SourceUnauthorized as why:
+            return Ability("delete", AbilityOutcome.FAILED, why.message, _MAY_NOT_DELETE)
         except CallreelError as why:
             return _failed("delete", why)
         if answer.outcome is DeleteOutcome.NOT_THERE:
@@ -350,6 +354,13 @@ def _failed(name: str, why: CallreelError) -> Ability:
     elif isinstance(why, NotNow):
         remedy = "Try again; if it stays so, check the base URL and the way there"
     return Ability(name, AbilityOutcome.FAILED, why.message, remedy)
+
+
+def _is_past(page: Sequence[SourceRecording], after: datetime | None) -> bool:
+    """Whether a page, newest first as Twilio's are, has nothing but what is older than asked for."""
+    moments = [one.date_created for one in page]
+    in_order = all(one >= other for one, other in itertools.pairwise(moments))
+    return after is not None and bool(moments) and in_order and moments[0] < after
 
 
 def _recording(account_sid: str, sid: str) -> str:

@@ -112,7 +112,7 @@ def read_recording(found: object, *, account_sid: str, host: str) -> SourceRecor
             price_unit=_word(found.get("price_unit")),
             status=SourceStatus.read(found.get("status")),
             error_code=_number(found.get("error_code")),
-            encryption_details=details_from_source(_details(found.get("encryption_details"))),
+            encryption_details=read_details(found.get("encryption_details")),
         )
     except (ValueError, InvalidSid) as why:
         raise SourceUnreachable(f"{host} listed a recording that cannot be read: {_plain(str(why))}") from why
@@ -126,11 +126,14 @@ def read_moment(value: object) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _details(value: object) -> Mapping[str, object] | None:
-    """Encryption details: an object, or, from a callback, an object written as a string."""
+def read_details(value: object) -> dict[str, str] | None:
+    """Encryption details as a row keeps them: from an object, or from a callback's string. Raises `ValueError`."""
     if isinstance(value, str) and value:
-        value = json.loads(value)
-    return value if isinstance(value, Mapping) else None
+        try:
+            value = json.loads(value)
+        except RecursionError as why:
+            raise ValueError("nested too deep") from why
+    return details_from_source(value if isinstance(value, Mapping) else None)
 
 
 def _sid(prefix: str, value: object) -> str | None:

@@ -127,6 +127,15 @@ async def read_form_or_json(request: Request) -> Parameters:
     return await _read(request, accept_json=True)
 
 
+async def read_body_pairs(request: Request) -> list[tuple[str, str]]:
+    """The decoded parameters of a form body alone: what a signature covers. Raises as `read_form`."""
+    body = await read_body(request)
+    kind = request.headers.get("content-type", FORM).partition(";")[0].strip().lower()
+    if body and kind != FORM:
+        raise BodyEncoded(f"Send the parameters as {FORM}")
+    return _pairs(body, "body")
+
+
 Query = Annotated[Parameters, Depends(read_query)]
 Form = Annotated[Parameters, Depends(read_form)]
 FormOrJson = Annotated[Parameters, Depends(read_form_or_json)]

@@ -36,6 +36,8 @@ from callreel.web import (
     recording_settings,
     recording_sublists,
     retention_classes,
+    source_webhook,
+    sources,
     uploads,
     video_compositions,
     video_media,
@@ -80,6 +82,8 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         campaigns.router,
         bulk_delete.router,  # before what fits any name below Recordings
         own_recordings.router,
+        sources.router,
+        source_webhook.router,
     ),
 }
 # Routes that stream, without FastAPI in between, and what the description says of them.

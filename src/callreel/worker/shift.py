@@ -10,6 +10,7 @@ import structlog
 from callreel.errors import CallreelError
 from callreel.parts import Parts
 from callreel.worker.duties import keep_watch, recover_at_start
+from callreel.worker.polling import keep_polling
 from callreel.worker.worker import Worker
 
 log = structlog.get_logger("callreel.worker")
@@ -27,7 +28,7 @@ async def work(parts: Parts, stopping: asyncio.Event, *, mend: Callable[[], Awai
     no job of ours runs.
     """
     pause_s = FIRST_PAUSE_S
-    watch = asyncio.create_task(keep_watch(parts, stopping))
+    watches = [asyncio.create_task(keep(parts, stopping)) for keep in (keep_watch, keep_polling)]
     try:
         while not stopping.is_set():
             began = parts.clock.monotonic()
@@ -41,8 +42,9 @@ async def work(parts: Parts, stopping: asyncio.Event, *, mend: Callable[[], Awai
                 pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
                 await _mend(mend, stopping)
     finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
+        for watch in watches:
+            watch.cancel()
+        await asyncio.gather(*watches, return_exceptions=True)
 
 
 async def _once(parts: Parts, stopping: asyncio.Event) -> None:
