@@ -34,7 +34,7 @@ from callreel.parts import Chosen, Parts
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.key_file import KeyFile
 from callreel.sealing.keyring import Keyring
-from callreel.sealing.master_key import load_master_keys
+from callreel.sealing.master_key import MasterKey, load_master_keys, parse_master_keys
 from callreel.sealing.media_ticket import TicketOffice
 from callreel.sealing.passwords import Passwords
 from callreel.sealing.receipt_key import ReceiptKey
@@ -79,6 +79,23 @@ def open_keyring(settings: Settings) -> Keyring:
     key_file = KeyFile(settings.data_dir)  # before it is read: a change from then on is seen
     current, *previous = load_master_keys(settings.data_dir, given)
     return Keyring(current, previous, changed=None if given else key_file.changed)
+
+
+def current_keys(settings: Settings) -> list[MasterKey]:
+    """The master keys that are there, the one that seals first. None is made. Raises `Misconfigured`."""
+    given = _secret(settings)
+    return parse_master_keys(given) if given else KeyFile(settings.data_dir).read()
+
+
+@asynccontextmanager
+async def open_ledger(database_url: str) -> AsyncIterator[Ledger]:
+    """The ledger alone, over a database that may still be empty: nothing is migrated."""
+    ledger = Ledger(open_engine(database_url), clock=SystemClock(), worker_id=_worker_id(), public_url=str)
+    try:
+        await check_promises(ledger.engine)
+        yield ledger
+    finally:
+        await ledger.close()
 
 
 @asynccontextmanager

@@ -27,6 +27,8 @@ EVERY = (
     "deliveries list",
     "deliveries restart",
     "check",
+    "backup",
+    "restore",
     "keys rotate",
     "sources add",
     "sources list",

@@ -18,6 +18,15 @@ LOCAL_URL = "http://127.0.0.1:8080"  # what `serve` listens on unless it is told
 
 def with_parts(settings: Settings, work: Callable[[Parts], Awaitable[T]]) -> T:
     """Run `work` on the opened parts, and close them. Raises what `work` raises, `Misconfigured` and `DatabaseAway`."""
+
+    async def without_url(parts: Parts, _: str) -> T:
+        return await work(parts)
+
+    return with_parts_and_url(settings, without_url)
+
+
+def with_parts_and_url(settings: Settings, work: Callable[[Parts, str], Awaitable[T]]) -> T:
+    """As `with_parts`, for work that also needs the database's URL."""
     make_data_dir(settings)
     database = Database(settings)
     try:
@@ -35,6 +44,6 @@ def make_data_dir(settings: Settings) -> None:
         raise Misconfigured(f"The data directory {settings.data_dir} cannot be made: {why.strerror}") from why
 
 
-async def _opened(settings: Settings, url: str, work: Callable[[Parts], Awaitable[T]]) -> T:
+async def _opened(settings: Settings, url: str, work: Callable[[Parts, str], Awaitable[T]]) -> T:
     async with open_parts(settings, database_url=url, public_url=settings.public_url or LOCAL_URL) as parts:
-        return await work(parts)
+        return await work(parts, url)

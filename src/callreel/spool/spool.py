@@ -57,6 +57,7 @@ _HOST_ID = re.compile(r"[0-9a-f]{12}", re.ASCII)
 GATHER_BYTES = 256 * 1024  # what is collected before a thread writes and hashes it
 RESERVE_BYTES = 1 << 30  # kept free: 1 GiB, or a twentieth of a smaller disk
 WRITERS = 16
+RESTORED = "restored.json"
 
 
 Rewrite = Callable[[BinaryIO, T, Digests], Iterable[bytes] | None]
@@ -284,21 +285,55 @@ class Spool:
             remove(draft)
         return made, digests
 
+    def take_name(self, host_id: str) -> None:
+        """Give a spool without a name this one, which recordings know it by. Blocks.
+
+        Raises `Misconfigured` when it has another name: then it is another spool.
+        """
+        make_directory(self.root)
+        if not (self.root / "host-id").exists():
+            self._mint_host_id(self.root / "host-id", host_id)
+        if (name := self._read_host_id()) != host_id:
+            raise Misconfigured(
+                f"The spool {self.root} is named {name}, and the backup's recordings lie in {host_id}; "
+                "bring that spool, or restore beside an empty one"
+            )
+
+    def note_restored(self, manifest: str) -> None:
+        """Remember that the database was restored, until it was compared with this spool. Blocks."""
+        path = self.root / RESTORED
+        remove(path)
+        with os.fdopen(create_exclusively(path), "w") as file:
+            file.write(manifest)
+            file.flush()
+            os.fsync(file.fileno())
+        sync_directory(self.root)
+
+    @property
+    def is_restored(self) -> bool:
+        """Whether the database was restored and not compared with this spool yet."""
+        return (self.root / RESTORED).exists()
+
+    def forget_restored(self) -> None:
+        """The comparison is done. Blocks."""
+        if remove(self.root / RESTORED):
+            sync_directory(self.root)
+
     def _read_host_id(self) -> str:
         """A name that stays with this directory, however often the machine is renamed."""
         path = self.root / "host-id"
         if not path.exists():
-            self._mint_host_id(path)
+            self._mint_host_id(path, secrets.token_hex(6))
         name = path.read_text().strip()
         if not _HOST_ID.fullmatch(name):
             raise Misconfigured(f"{path} does not hold the spool's name; restore it, or recordings are not found again")
         return name
 
-    def _mint_host_id(self, path: Path) -> None:
+    def _mint_host_id(self, path: Path, name: str) -> None:
         draft = self.root / f"host-id.{secrets.token_hex(4)}"
         try:
             with os.fdopen(create_exclusively(draft), "w") as file:
-                file.write(secrets.token_hex(6))
+                file.write(name)
                 file.flush()
                 os.fsync(file.fileno())
             rename_without_replacing(draft, path)

@@ -16,6 +16,7 @@ from callreel.parts import Parts
 from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.purge import purge
+from callreel.steps.reconcile_restored import reconcile_restored
 from callreel.steps.recover import Recovered, recover
 from callreel.worker.moving import MOVING_STEPS
 from callreel.worker.routes import SPOOL_STEPS
@@ -28,9 +29,24 @@ EVERY_S = 600.0  # recovery and reconciliation run at start and every ten minute
 async def recover_at_start(parts: Parts) -> Recovered:
     """What a crash left behind, before the first job is taken. The spool is ours alone by now."""
     routes = _routes(parts)
+    if parts.spool.is_restored:
+        await _reconcile(parts)
     async with parts.ledger.engine.begin() as transaction:
         await release_jobs(transaction, routes)
     return await _recover(parts, is_start=True)
+
+
+async def _reconcile(parts: Parts) -> None:
+    """The database came from a backup: first of all compare it with what there is."""
+    found = await reconcile_restored(ledger=parts.ledger, spool=parts.spool, buckets=parts.buckets, clock=parts.clock)
+    log.warning(
+        "a restored database was compared with spool and storage",
+        adopted=found.adopted[:20],
+        without_media=found.without_media[:20],
+        quarantined=found.quarantined[:20],
+        unknown_objects=found.unknown_objects[:20],
+    )
+    await asyncio.to_thread(parts.spool.forget_restored)
 
 
 async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
