@@ -30,6 +30,7 @@ check: $(DEV) ## format, lint, types, import contract, docs
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_docs.py
+	$(BIN)/python tools/check_scopes.py
 
 bench: $(DEV) ## measure against peers on this machine
 	$(BIN)/python -m benchmarks

@@ -296,7 +296,9 @@ async def _claim_keys(
         repeated.add(i)
         first = (
             await transaction.execute(
-                select(idempotency_keys.c.request_hash, idempotency_keys.c.resource_sid).filter_by(**key)
+                select(idempotency_keys.c.request_hash, idempotency_keys.c.resource_sid).where(
+                    idempotency_keys.c.account_sid == key["account_sid"], idempotency_keys.c.key == key["key"]
+                )
             )
         ).one()
         results[i] = (

@@ -90,14 +90,18 @@ class Outbox:
         now = self._clock.now()
         async with self._engine.begin() as transaction:
             await transaction.execute(
-                update(outbox).where(outbox.c.id == event.id, outbox.c.state == "due").values(**values)
+                update(outbox)
+                .where(outbox.c.id == event.id, outbox.c.account_sid == event.account_sid, outbox.c.state == "due")
+                .values(**values)
             )
             await write_jobs(transaction, [JobRow("notify", event.recording_sid, at)], now=now)
 
     async def _change(self, event: OwedEvent, **values: object) -> None:
         async with self._engine.begin() as transaction:
             await transaction.execute(
-                update(outbox).where(outbox.c.id == event.id, outbox.c.state == "due").values(**values)
+                update(outbox)
+                .where(outbox.c.id == event.id, outbox.c.account_sid == event.account_sid, outbox.c.state == "due")
+                .values(**values)
             )
 
     async def _read(self, query: object) -> Sequence[OwedEvent]:
