@@ -100,7 +100,10 @@ def doors_of(parts: Parts) -> list[Door]:
 
 def _routes(routes: Sequence[BaseRoute], prefix: str) -> Iterator[tuple[str, set[str]]]:
     for route in routes:
-        if isinstance(route, Route):
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from _routes(included.routes, prefix)
+        elif isinstance(route, Route):
             yield prefix + route.path, set(route.methods or {"GET"})
         elif isinstance(route, Mount):
             yield from _routes(route.routes or [], prefix + route.path)
