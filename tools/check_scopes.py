@@ -23,7 +23,12 @@ LEDGER = ROOT / "src" / "callreel" / "ledger"
 DOORS = [ROOT / "src" / "callreel" / floor for floor in ("web", "console")]
 _STATEMENTS = ("select", "update", "delete")
 # The column that says whose row it is, where it is not `account_sid`.
-_SCOPE_COLUMNS = {"accounts": ("sid", "owner_sid"), "audit": ("chain",), "audit_heads": ("chain",)}
+_SCOPE_COLUMNS = {
+    "accounts": ("sid", "owner_sid"),
+    "audit": ("chain",),
+    "audit_heads": ("chain",),
+    "saved_views": ("user_sid",),
+}
 
 NO_TENANTS = {
     "installation": "values of the installation as a whole",
@@ -34,6 +39,9 @@ NO_TENANTS = {
 
 _OPERATOR = "the operator's view of the whole installation"
 _SIGN_IN = "finds whose credential it is: the account is the answer"
+_BY_RECORDING = {"peaks"}  # whose they are is said by the recording they belong to: its account is asked for
+_PERSON = "on the row of the person who signed in, by their own SID: one person may see several accounts"
+_SESSION = "on the session that a cookie of 256 random bits opened"
 _WORKER = "workers act for the installation, on the row that a job of ours names"
 _RECOVERY = "recovery and the clockwork look at what there is, whoever owns it"
 _BY_KEY = "reads by the key of a row that was found through its account"
@@ -69,6 +77,22 @@ ALL_ACCOUNTS: dict[str, str] = {
     "moved_items._guarded_update": _MOVER,
     "examination.Examination": "the examiner of `callreel check`, which looks at everything",
     "outbox.Outbox.list_due": _WORKER,
+    "peaks.PeakShelf.forget": _WORKER,
+    "people.People.find_by_email": _SIGN_IN,
+    "people.People.set_password": _PERSON,
+    "people.People.remove": _OPERATOR,
+    "people.People.begin_session": _PERSON,
+    "people.People.find_session": _SIGN_IN,
+    "people.People.see_session": _SESSION,
+    "people.People.look_at": _SESSION,
+    "people.People.end_session": _SESSION,
+    "people.People.end_sessions_of": _PERSON,
+    "people.People.take_kept_form": _SESSION,
+    "people.People.list_views": _PERSON,
+    "people.People.remove_view": _PERSON,
+    "sources.Sources.find_for_work": _MOVER,
+    "sources.Sources.list_all": _OPERATOR,
+    "sources.Sources.claim_due": _MOVER,
     "outbox.Outbox.list_due_recordings": _RECOVERY,
     "recordings.Recordings.list_of_host": _RECOVERY,
     "recordings.Recordings.list_due_for_purge": _RECOVERY,
@@ -84,8 +108,11 @@ ALL_ACCOUNTS: dict[str, str] = {
 """Functions that may see the rows of every account. None of them is called for a request of a tenant."""
 
 
-FOR_DOORS = {"recordings.Recordings.count_by_state"}
-"""What a door may call all the same: the metrics count, and show no row."""
+FOR_DOORS = {
+    "recordings.Recordings.count_by_state",
+    *(place for place, why in ALL_ACCOUNTS.items() if why in (_PERSON, _SESSION, _SIGN_IN)),
+}
+"""What a door may call all the same: who is there is found before an account is known; the metrics show no row."""
 
 
 def main() -> None:
@@ -100,7 +127,7 @@ def main() -> None:
 def table_faults(tables: Mapping[str, Table]) -> Iterator[str]:
     """Tables that say of no row whose it is."""
     for name, table in tables.items():
-        if not any(column in table.columns for column in _scopes(name)) and name not in NO_TENANTS:
+        if not any(column in table.columns for column in _scopes(name)) and name not in {*NO_TENANTS, *_BY_RECORDING}:
             yield f"tables.py: {name} has no account_sid; every row of a tenant says whose it is"
 
 

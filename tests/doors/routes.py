@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.routing import BaseRoute, Mount, Route
 
+from callreel.console.console import make_console
 from callreel.parts import Parts
 from callreel.web.listener import make_web
 from callreel.web.surfaces import Surface
@@ -37,6 +38,8 @@ PREFIXES = {
     "deliveries": "RE",
     "users": "US",
     "media": "no-ticket",
+    "static": "app.js",
+    "views": "1",
 }
 
 
@@ -86,7 +89,7 @@ def unknown_sids() -> dict[str, str]:
 
 def doors_of(parts: Parts) -> list[Door]:
     """Every door of the installation. `HEAD` goes wherever `GET` does; the descriptions are no doors."""
-    web: Any = make_web(parts)
+    web: Any = make_web(parts, console=make_console(parts))
     apps: Mapping[str, Any] = web._app._apps
     found = [
         Door(str(surface), method, path)

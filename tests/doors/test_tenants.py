@@ -13,13 +13,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import Column, Text, text
 
 from callreel.clock import SetClock
 from callreel.ledger.tables import metadata
+from callreel.model.person import Role
 from callreel.parts import Parts
+from tests.console.conftest import Browser, admit
 from tests.doors.routes import Door, doors_of, unknown_sids
 from tests.web.conftest import CALL, Answer, Caller, Carry, open_one
 from tests.web.installed import one_of_everything
@@ -235,7 +238,7 @@ async def test_every_route_with_a_wrong_credential_gives_nothing(
     nobody, doors, asked, foreign = unknown_sids(), doors_of(parts), 0, []
     paths = {door.path for door in doors}
     for door in doors:
-        if door.path in OPEN:
+        if door.path in OPEN or door.surface == "console":
             continue
         twin = door.path.endswith(".xml") or f"{door.path}.json" in paths
         for who, auth in list(wrong.items())[: 1 if twin else None]:
@@ -254,11 +257,44 @@ async def test_every_route_with_a_wrong_credential_gives_nothing(
                     told = (neutral(answer, victim.sids), neutral(unknown, nobody))
                     assert (answer.status, told[0]) == (unknown.status, told[1]), where
                     assert answer.status in (400, 403, 404, 409) or "/Compositions" in door.path, where
-            elif door.surface != "console" and "no credential" not in _described(door):
+            elif "no credential" not in _described(door):
                 assert answer.status == 401, where
     print(f"\n{len(doors)} routes, {asked} requests with a wrong credential: {len(foreign)} answers with foreign data")
     assert foreign == []
     assert await rows_of(parts, acme.sid) == before
+
+
+async def test_no_screen_of_the_console_shows_a_person_of_another_account_anything(
+    victim: Victim, visitor: Browser, stranger: Caller, parts: Parts
+) -> None:
+    email = await admit(parts, stranger.account, "owner@stranger.example", Role.OWNER)
+    before = await rows_of(parts, victim.caller.sid)
+    asked, foreign = 0, []
+    for signed_in in (False, True):
+        if signed_in:
+            assert (await visitor.sign_in(email)).status == 303
+        token = (await visitor.get("/console/recordings" if signed_in else "/console/")).token
+        for door in doors_of(parts):
+            if door.surface != "console" or "sign-out" in door.path or "/static" in door.path:
+                continue
+            path = door.filled(victim.sids)
+            query = "?" + urlencode({name: victim.sids[kind] for name, kind in CROSSING.items()})
+            if door.method == "GET":
+                shown = await visitor.get(path + query)
+            else:
+                form = {name: victim.sids[kind] for name, kind in CROSSING.items()}
+                shown = await visitor.post(path, form, token=token)
+            asked += 1
+            told = shown.text + str(shown.headers)
+            # A link back to the page that was asked for repeats what was asked.
+            own = [*victim.sids.values(), victim.caller.sid]
+            foreign += [f"{door.name}: {leak}" for leak in victim.canaries if leak in told and leak not in own]
+            assert shown.status < 500, f"{door.name}: {shown.text[:300]}"
+            if signed_in and "{" in door.path:
+                assert shown.status in (303, 400, 403, 404, 405), f"{door.name}: {shown.status}"
+    print(f"\n{asked} requests to screens of the Console: {len(foreign)} with foreign data")
+    assert foreign == []
+    assert await rows_of(parts, victim.caller.sid) == before
 
 
 def _described(door: Door) -> str:
