@@ -77,7 +77,9 @@ class Deletions:
 
     async def freeze_campaign(self, deletion: Deletion, *, deed: Deed) -> Deletion:
         """Write down which call logs carry the campaign, and let no other join it."""
-        query = select(calls.c.sid).where(calls.c.campaign_sid == deletion.campaign_sid).order_by(calls.c.date_created)
+        c = calls.c
+        mine = (c.account_sid == deletion.account_sid, c.campaign_sid == deletion.campaign_sid)
+        query = select(c.sid).where(*mine).order_by(c.date_created)
         return await self._freeze(deletion, query, key=None, deed=deed)
 
     async def freeze_account(self, deletion: Deletion, *, deed: Deed) -> Deletion:
@@ -113,7 +115,9 @@ class Deletions:
                 if matched < least:
                     raise NotFound()
                 await transaction.execute(
-                    update(deletions).where(deletions.c.sid == deletion.sid).values(matched=matched)
+                    update(deletions)
+                    .where(deletions.c.account_sid == deletion.account_sid, deletions.c.sid == deletion.sid)
+                    .values(matched=matched)
                 )
                 if deletion.campaign_sid is not None:
                     await set_campaign_status(
