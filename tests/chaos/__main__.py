@@ -10,11 +10,14 @@ import asyncio
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
 
+from tests.chaos.machine import lives
 from tests.chaos.storm import Weather, storm
 from tests.chaos.table import Row, show
 
+LIFE_STEPS = 50
 Judge = Callable[[argparse.Namespace], Awaitable[Row]]
 
 
@@ -32,7 +35,18 @@ async def _storm(options: argparse.Namespace) -> Row:
     )
 
 
-JUDGES: dict[str, Judge] = {"storm": _storm}
+async def _lives(options: argparse.Namespace) -> Row:
+    began = time.monotonic()
+    found = await asyncio.to_thread(lives, options.examples, LIFE_STEPS, options.seed)
+    return Row(
+        f"random lives against the reference, {options.examples:,} × {LIFE_STEPS} steps",
+        "0 disagreements",
+        f"{len(found)} disagreements; {time.monotonic() - began:.0f} s",
+        found,
+    )
+
+
+JUDGES: dict[str, Judge] = {"storm": _storm, "lives": _lives}
 
 
 async def _all(options: argparse.Namespace) -> list[Row]:
@@ -57,6 +71,7 @@ def main() -> None:
     """Run the judges and end with 1 when one of them found something."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
     parser.add_argument("--recordings", type=int, default=2000, help="of the storm; default 2000")
+    parser.add_argument("--examples", type=int, default=2000, help="random lives; default 2000")
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
     parser.add_argument(
         "--only", type=_names, default=list(JUDGES), metavar="A,B", help=f"of {', '.join(JUDGES)}; default: all"
