@@ -3,8 +3,8 @@
     python -m tests.chaos.ingest_process --data-dir DIR --database-url URL
 
 The door, the step, the spool and the ledger are the real ones. What differs from `callreel serve`: no worker, so that
-what was acknowledged stays where it can be looked at; one spool thread, so that the n-th call is the n-th; asyncio's own
-loop, which wakes itself over a socket, so that `write` is a write to a file.
+what was acknowledged stays where it can be looked at; one spool thread, so that the n-th call is the n-th; and the loop
+of asyncio, which wakes itself over a socket, so that `write` is a write to a file.
 """
 
 from __future__ import annotations

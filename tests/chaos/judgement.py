@@ -14,7 +14,7 @@ from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
-from callreel.rehearsal.s3_shelf import BucketShelf, S3Shelf
+from callreel.rehearsal.s3_shelf import BucketShelf
 from callreel.sealing.twilio_format import decrypt
 from callreel.settings import load_settings
 from tests.chaos.clients import OWED_TO_ALL, Handed
@@ -30,15 +30,13 @@ _GONE = (State.DELETING, State.DELETED)
 
 
 async def judge(storm: Storm) -> None:
-    """Write down everything that is not as it should be. The service is stopped; the S3 is stopped here."""
-    await storm.s3.stop()
-    shelf = S3Shelf(storm.s3.root)
+    """Write down everything that is not as it should be. The service is stopped, and the S3 is calm."""
+    bucket = BucketShelf(storm.s3.root / BUCKET, fsync=False)  # a second reader: nothing is written any more
     try:
         async with _opened(storm) as parts:
-            rows = await fetch_all(parts)
-            await _Judge(storm, parts, rows, shelf.bucket(BUCKET)).all()
+            await _Judge(storm, parts, await fetch_all(parts), bucket).all()
     finally:
-        shelf.close()
+        bucket.close()
 
 
 @asynccontextmanager
@@ -46,7 +44,7 @@ async def _opened(storm: Storm) -> AsyncIterator[Parts]:
     server = EmbeddedPostgres(storm.service.data_dir)
     await asyncio.to_thread(server.start)
     try:
-        settings = load_settings(data_dir=storm.service.data_dir, allowed_private_networks="127.0.0.0/8")
+        settings = load_settings(data_dir=storm.service.data_dir, **storm.service.settings)
         async with open_parts(settings, database_url=server.url(), public_url="http://callreel.test") as parts:
             yield parts
     finally:

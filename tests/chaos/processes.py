@@ -97,7 +97,7 @@ class Service(Process):
 
     def __init__(self, home: Path, **settings: str) -> None:
         super().__init__(home / "service.log")
-        self.home, self.data_dir, self._settings = home, home / "data", settings
+        self.home, self.data_dir, self.settings = home, home / "data", settings
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self.account: dict[str, str] = {}
@@ -108,7 +108,7 @@ class Service(Process):
         said = await self.launch(
             *("-m", "callreel.cli.main", "serve", "--port", str(self._port), "--data-dir", str(self.data_dir)),
             *("--first-account", "--json", "--log-level", "warning"),
-            environment=environment(**self._settings),
+            environment=environment(**{f"CALLREEL_{name.upper()}": value for name, value in self.settings.items()}),
             cwd=self.home,
         )
         self.account = json.loads(said)["account"] or self.account

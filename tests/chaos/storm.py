@@ -20,12 +20,11 @@ from tests.chaos.processes import FaultyS3, Service, wait_for_death
 
 SETTINGS = {
     # Two hours pass in three seconds of trying; nothing else is other than in production.
-    "CALLREEL_RETRY_WINDOW_SECONDS": "3",
-    "CALLREEL_RETRY_BASE_SECONDS": "0.05",
-    "CALLREEL_RETRY_CAP_SECONDS": "1",
-    "CALLREEL_ALLOWED_PRIVATE_NETWORKS": "127.0.0.0/8",
+    "retry_window_seconds": "3",
+    "retry_base_seconds": "0.05",
+    "retry_cap_seconds": "1",
+    "allowed_private_networks": "127.0.0.0/8",
 }
-
 SILENCE_S = 2.0  # twice the longest pause before a callback is tried again
 
 
