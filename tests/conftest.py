@@ -30,6 +30,7 @@ TEMPLATE = "callreel"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--requests", type=int, default=20, help="made-up requests to each operation (schemathesis)")
+    parser.addoption("--rounds", type=int, default=1, help="of the crash tests")
     parser.addoption("--sayings", type=int, default=20, help="encrypted recordings searched for what was said in them")
     parser.addoption("--flips", type=int, default=25, help="encrypted recordings with one flipped bit, for the CLI")
 

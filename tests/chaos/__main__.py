@@ -13,7 +13,11 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
+from tests.chaos.failing_calls import fail_all, why_not
+from tests.chaos.flips import flip_many
 from tests.chaos.machine import lives
+from tests.chaos.processes import DidNotStart
+from tests.chaos.rounds import crash_in_rounds
 from tests.chaos.storm import Weather, storm
 from tests.chaos.table import Row, show
 
@@ -46,7 +50,44 @@ async def _lives(options: argparse.Namespace) -> Row:
     )
 
 
-JUDGES: dict[str, Judge] = {"storm": _storm, "lives": _lives}
+async def _calls(options: argparse.Namespace) -> Row:
+    if (reason := why_not()) is not None:
+        return Row("n-th failing system call", "0 false acknowledgements", "not run", [f"not run: {reason}"])
+    began = time.monotonic()
+    found = await fail_all(options.calls)
+    kinds = ", ".join(f"{name} {count}" for name, count in sorted(found.injected.items()))
+    return Row(
+        f"n-th failing system call, n = 1…{options.calls}",
+        "0 false acknowledgements",
+        f"{len(found.violations)} false; {kinds} failed in {found.uploads:,} uploads; {time.monotonic() - began:.0f} s",
+        found.violations,
+    )
+
+
+async def _flips(options: argparse.Namespace) -> Row:
+    began = time.monotonic()
+    flipped = await flip_many(options.flips, seed=options.seed)
+    return Row(
+        f"one flipped bit in each of {options.flips:,} files of the spool",
+        f"{options.flips:,} found, 0 uploaded",
+        f"{flipped.found:,} found, {flipped.uploaded} uploaded; {time.monotonic() - began:.0f} s",
+        flipped.violations,
+    )
+
+
+async def _rounds(options: argparse.Namespace) -> Row:
+    began = time.monotonic()
+    rounds = await crash_in_rounds(options.rounds)
+    points = ", ".join(f"{p} {n}" for p, n in sorted(rounds.points.items(), key=lambda item: int(item[0][1:])))
+    return Row(
+        f"crash points × flows, {options.rounds} rounds each",
+        "all invariants hold",
+        f"{rounds.crashes:,} crashes ({points}), {len(rounds.violations)} violations; {time.monotonic() - began:.0f} s",
+        rounds.violations,
+    )
+
+
+JUDGES: dict[str, Judge] = {"storm": _storm, "rounds": _rounds, "lives": _lives, "calls": _calls, "flips": _flips}
 
 
 async def _all(options: argparse.Namespace) -> list[Row]:
@@ -56,8 +97,17 @@ async def _all(options: argparse.Namespace) -> list[Row]:
     rows = []
     for name in options.only:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows.append(await JUDGES[name](options))
+        rows.append(await _judged(name, options))
     return rows
+
+
+async def _judged(name: str, options: argparse.Namespace) -> Row:
+    """What could not be brought to its end is a finding too: a service that does not start, or never comes to rest."""
+    try:
+        return await JUDGES[name](options)
+    except* (DidNotStart, TimeoutError) as why:
+        found = [f"{type(one).__name__}: {one}" for one in why.exceptions]
+    return Row(name, "comes to its end", "did not", found)
 
 
 def _names(text: str) -> list[str]:
@@ -72,6 +122,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=main.__doc__)
     parser.add_argument("--recordings", type=int, default=2000, help="of the storm; default 2000")
     parser.add_argument("--examples", type=int, default=2000, help="random lives; default 2000")
+    parser.add_argument("--rounds", type=int, default=20, help="of the crash tests; default 20")
+    parser.add_argument("--calls", type=int, default=200, help="of each kind, that fail; default 200")
+    parser.add_argument("--flips", type=int, default=1000, help="files with a flipped bit; default 1000")
     parser.add_argument("--seed", type=int, default=None, help="default: a new one, which is printed")
     parser.add_argument(
         "--only", type=_names, default=list(JUDGES), metavar="A,B", help=f"of {', '.join(JUDGES)}; default: all"

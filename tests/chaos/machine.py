@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.chaos.reference import CRASHES, FAULTS
 WHICH = st.integers(0, 9)
 KEYS = st.sampled_from(["a", "b"])
 PAUSES = st.sampled_from([1.0, 5.0, 20.0, 100.0, 3600.0])
+SHORTEST = (Phase.generate, Phase.shrink)
 FORTY_DAYS_S = 41 * 86_400.0
 
 
@@ -139,11 +141,12 @@ def machine_of(runner: asyncio.Runner, life: Life) -> type[RuleBasedStateMachine
 
 def lives(examples: int, steps: int, number: int) -> list[str]:
     """As `live`, on a PostgreSQL of its own; what was found, in Hypothesis's words."""
-    home = Path(tempfile.mkdtemp(prefix="callreel-lives-"))
+    # Nothing here is about power cuts: in memory, where there is such a place, an fsync costs nothing.
+    home = Path(tempfile.mkdtemp(prefix="callreel-lives-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     server = EmbeddedPostgres(home / "postgres")
     try:
         server.start()
-        live(home, server.url(), examples=examples, steps=steps, number=number)
+        live(home, server.url(), examples=examples, steps=steps, number=number, phases=SHORTEST)
         return []
     except Exception as why:
         return ["\n".join([f"{type(why).__name__}: {why}", *getattr(why, "__notes__", ())])]
@@ -152,8 +155,19 @@ def lives(examples: int, steps: int, number: int) -> list[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def live(home: Path, database_url: str, *, examples: int, steps: int, number: int) -> None:
-    """So many random lives of so many steps, from this seed. Raises with the shortest life found that disagrees."""
+def live(
+    home: Path,
+    database_url: str,
+    *,
+    examples: int,
+    steps: int,
+    number: int,
+    phases: Sequence[Phase] = (Phase.generate,),
+) -> None:
+    """So many random lives of so many steps, from this seed. Raises with the steps of a life that disagrees.
+
+    With `Phase.shrink` among the phases it is the shortest such life, which may take minutes to find.
+    """
     with asyncio.Runner() as runner:
         opening = opened_life(home, database_url)
         life = runner.run(opening.__aenter__())
@@ -167,7 +181,7 @@ def live(home: Path, database_url: str, *, examples: int, steps: int, number: in
                     deadline=None,
                     report_multiple_bugs=False,
                     database=InMemoryExampleDatabase(),
-                    phases=(Phase.generate, Phase.shrink),
+                    phases=phases,
                     suppress_health_check=list(HealthCheck),
                 ),
             )

@@ -130,7 +130,12 @@ class Reference:
             return 404
         if known.state not in ("delivered", "released"):
             return 409
-        known.state = "deleting"
+        known.state, known.attempts, known.spent_s, known.wait_s = (
+            "deleting",
+            0,
+            0.0,
+            0.0,
+        )  # a removal has its own window
         return 204
 
     def purge(self) -> None:
