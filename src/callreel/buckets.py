@@ -131,6 +131,10 @@ class Buckets:
         self._opened[name] = _Opened(bucket, self._clock.monotonic() + KEY_REMEMBERED_S)
         return bucket
 
+    def parsed(self, settings: StorageSettings) -> Destination:
+        """The destination that settings name, whether or not they are switched on. Raises `InvalidDestination`."""
+        return self._named_by(settings)
+
     def _named_by(self, settings: StorageSettings) -> Destination:
         if not settings.aws_s3_url:
             raise InvalidDestination("External storage is on and AwsS3Url is not set")

@@ -12,6 +12,7 @@ import pytest
 from botocore.config import Config
 
 from callreel.bucket.bucket import PutOptions
+from callreel.bucket.doctor import Outcome, Wanted, examine
 from callreel.bucket.s3 import S3Bucket
 from callreel.clock import SetClock, SystemClock
 from callreel.errors import BucketRefused, BucketStumbled, EvidenceMismatch
@@ -169,3 +170,47 @@ class _Loopback(aiohttp.abc.AbstractResolver):
 
     async def close(self) -> None:
         pass
+
+
+# --- The doctor ------------------------------------------------------------------------------------------------------
+
+
+def _wanted(bucket: S3Bucket, **options: str) -> Wanted:
+    return Wanted(
+        destination=bucket.destination,
+        options=PutOptions(content_type="text/plain", **options),  # type: ignore[arg-type]
+        wants_lock=True,
+        origin="https://callreel.example",
+        configure_cors=True,
+    )
+
+
+async def test_a_destination_is_tried_and_nothing_of_it_stays(bucket: S3Bucket, control) -> None:
+    name = bucket.destination.bucket
+    control.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    theirs = {"AllowedOrigins": ["https://theirs.example"], "AllowedMethods": ["PUT"]}
+    control.put_bucket_cors(Bucket=name, CORSConfiguration={"CORSRules": [theirs]})
+    for _ in range(2):
+        found = {c.name: c for c in await examine(bucket, _wanted(bucket), clock=SystemClock())}
+        assert found["object-lock"].outcome is Outcome.FAILED, found["object-lock"]
+        for check in ("reach", "clock", "region", "credentials", "put", "multipart", "read", "delete", "cors"):
+            assert found[check].outcome is Outcome.PASSED, found[check]
+        assert found["versioning"].outcome is Outcome.PASSED
+        rules = control.get_bucket_cors(Bucket=name)["CORSRules"]
+        assert sorted(rule["AllowedOrigins"][0] for rule in rules) == [
+            "https://callreel.example",
+            "https://theirs.example",
+        ]
+    assert control.list_object_versions(Bucket=name).get("Versions", []) == []
+
+
+async def test_encryption_the_gateway_only_pretends_is_found_out(bucket: S3Bucket) -> None:
+    found = {c.name: c for c in await examine(bucket, _wanted(bucket, sse_algorithm="AES256"), clock=SystemClock())}
+    assert found["encryption"].outcome is Outcome.FAILED
+
+
+async def test_a_strangers_key_is_told_what_it_may_not(bucket: S3Bucket, http: aiohttp.ClientSession) -> None:
+    stranger = S3Bucket(bucket.destination, ceph.STRANGER, http, clock=SystemClock())
+    found = {c.name: c for c in await examine(stranger, _wanted(bucket), clock=SystemClock())}
+    assert found["put"].outcome is Outcome.FAILED
+    assert "s3:PutObject" in found["put"].remedy

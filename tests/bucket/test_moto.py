@@ -16,6 +16,7 @@ import boto3
 import pytest
 
 from callreel.bucket.bucket import PutOptions
+from callreel.bucket.doctor import Outcome, Wanted, examine
 from callreel.bucket.own_identity import OwnIdentity
 from callreel.bucket.roles import Roles
 from callreel.bucket.s3 import S3Bucket
@@ -203,3 +204,46 @@ async def test_every_version_of_a_key_is_listed_with_what_it_holds(moto: Moto, b
     read = {b"".join([p async for p in bucket.read("a/b", version_id=one.version_id)]) for one in listed}
     assert read == {b"first", b"other"}
     assert [one async for one in bucket.list_contents("c/")] == []
+
+
+# --- The doctor, and removing every version ---------------------------------------------------------------------------
+
+
+def _wanted(bucket: S3Bucket, *, wants_lock: bool = False, configure_cors: bool = False) -> Wanted:
+    return Wanted(
+        destination=bucket.destination,
+        options=PutOptions(content_type="text/plain"),
+        wants_lock=wants_lock,
+        origin="https://callreel.example",
+        configure_cors=configure_cors,
+    )
+
+
+async def test_a_destination_is_tried_and_every_version_of_the_test_object_goes(moto: Moto, bucket: S3Bucket) -> None:
+    name = bucket.destination.bucket
+    moto.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    found = await examine(bucket, _wanted(bucket, configure_cors=True), clock=SystemClock())
+    outcomes = {check.name: check.outcome for check in found}
+    assert Outcome.FAILED not in outcomes.values(), found
+    assert outcomes["delete"] == outcomes["cors"] == Outcome.PASSED, found
+    listed = moto.client.list_object_versions(Bucket=name)
+    assert listed.get("Versions", []) == []
+
+
+async def test_object_lock_is_looked_for_where_it_is_asked_for(moto: Moto, bucket: S3Bucket) -> None:
+    found = await examine(bucket, _wanted(bucket, wants_lock=True), clock=SystemClock())
+    outcomes = {check.name: check.outcome for check in found}
+    assert {outcomes["versioning"], outcomes["object-lock"]} <= {Outcome.FAILED, Outcome.WARNING}, found
+    assert Outcome.FAILED in (outcomes["versioning"], outcomes["object-lock"]), found
+
+
+async def test_removing_leaves_no_version_behind(moto: Moto, bucket: S3Bucket) -> None:
+    name = bucket.destination.bucket
+    before = some_blob(100)
+    await bucket.put("key", before, WAV)
+    moto.client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(2):
+        answer = await bucket.put("key", before, WAV)
+    for _ in range(2):
+        await bucket.remove("key", version_id=answer.version_id)
+    assert moto.client.list_object_versions(Bucket=name).get("Versions", []) == []

@@ -219,6 +219,50 @@ class S3Bucket:
             query["response-content-disposition"] = f'attachment; filename="{_NOT_IN_A_FILENAME.sub("_", filename)}"'
         return self._wire.signer.presign("GET", self.destination.url_of(key), query, expires_s=expires_s)
 
+    # --- The bucket itself: for the doctor ---------------------------------------------------------------------------
+
+    async def probe(self, key: str) -> Reply:
+        """The plain answer to a GET of a key, whatever it says. Raises `BucketUnreachable` and `AddressBlocked`."""
+        return await self._wire.exchange("GET", key)
+
+    async def read_cors(self) -> bytes | None:
+        """The bucket's CORS configuration as it is, None when there is none. Needs s3:GetBucketCORS."""
+        try:
+            return (await self._wire.ask("GET", "", query=[("cors", "")])).body
+        except BucketStumbled as why:
+            if why.code in ("NoSuchCORSConfiguration", "NoSuchCORS", "NoSuchConfiguration"):
+                return None
+            raise
+
+    async def write_cors(self, document: bytes) -> None:
+        """Put this CORS configuration in the place of the one there is. Needs s3:PutBucketCORS."""
+        await self._wire.ask(
+            "PUT",
+            "",
+            query=[("cors", "")],
+            headers={
+                "Content-Type": "application/xml",
+                "Content-MD5": base64_of(hashlib.md5(document, usedforsecurity=False).digest()),
+            },
+            body=document,
+            payload_sha256=hashlib.sha256(document).hexdigest(),
+        )
+
+    async def keeps_versions(self) -> bool:
+        """Whether the bucket keeps versions now. Needs s3:GetBucketVersioning."""
+        reply = await self._wire.ask("GET", "", query=[("versioning", "")])
+        return _document(reply, "VersioningConfiguration").text("Status") == "Enabled"
+
+    async def has_object_lock(self) -> bool:
+        """Whether the bucket has Object Lock. Needs s3:GetBucketObjectLockConfiguration."""
+        try:
+            reply = await self._wire.ask("GET", "", query=[("object-lock", "")])
+        except BucketStumbled as why:
+            if why.status == 404:
+                return False
+            raise
+        return _document(reply, "ObjectLockConfiguration").text("ObjectLockEnabled") == "Enabled"
+
     # --- MultipartBucket ---------------------------------------------------------------------------------------------
 
     async def begin_upload(self, key: str, options: PutOptions) -> str:

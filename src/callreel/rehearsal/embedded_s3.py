@@ -17,6 +17,8 @@ import secrets
 import signal
 from collections import deque
 from collections.abc import Mapping
+from datetime import UTC
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qsl, unquote
@@ -134,6 +136,7 @@ class EmbeddedS3:
             spoil(request, response, fault)
         if not response.prepared:
             response.headers["x-amz-request-id"] = request_id
+            response.headers["Date"] = format_datetime(self._clock.now().astimezone(UTC), usegmt=True)
             response.headers.update(cors or {})
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Response
 
@@ -11,6 +12,7 @@ from callreel.model.account import Account
 from callreel.model.deed import Actor
 from callreel.model.storage_settings import ExternalMedia, FatalErrorPolicy, RecordingKind, StorageSettings
 from callreel.parts import Parts
+from callreel.steps.check_destination import check_destination
 from callreel.steps.choose_storage import choose_storage
 from callreel.web.answers import json_answer, twilio_settings_json, voice_settings_json
 from callreel.web.auth import Acting, By, Opened, SignedIn
@@ -37,6 +39,8 @@ _OUR_TEXTS = {
     "AwsExternalId": "aws_external_id",
     "ObjectLockMode": "object_lock_mode",
 }
+TEST_PATH = "/v1/Accounts/{account_sid}/RecordingSettings/Test"
+EXAMINATION = shape(ok="flag", checks="list")
 LONGEST = 2048
 _TWILIO_FIELDS = {
     "account_sid": "text",
@@ -131,6 +135,32 @@ async def save_voice(account: Acting, by: By, parts: Opened, form: FormOrJson) -
     """Save the voice recording settings; what is not sent keeps its value"""
     settings = await _save(account, RecordingKind.VOICE, form, parts, by)
     return json_answer(voice_settings_json(account.sid, settings, _voice_url(account, parts)))
+
+
+@on(
+    voice,
+    "POST",
+    TEST_PATH,
+    responses=answers(200, "Every check; ok when recordings can be delivered there", EXAMINATION),
+    openapi_extra=takes(_TAKEN_FOR_VOICE | {"ConfigureCors": "flag"}, json=True),
+)
+async def test_destination(account: Acting, parts: Opened, form: FormOrJson) -> Response:
+    """Try the destination that is saved, with what is sent in place of what is saved"""
+    _, saved = await parts.ledger.settings.current(account.sid, RecordingKind.VOICE)
+    here = urlsplit(parts.public_url)
+    found = await check_destination(
+        account.sid,
+        saved.changed(**_sent(form, RecordingKind.VOICE)),
+        origin=f"{here.scheme}://{here.netloc}",
+        configure_cors=form.flag("ConfigureCors") or False,
+        buckets=parts.buckets,
+        clock=parts.clock,
+    )
+    checks = [
+        {"name": c.name, "outcome": str(c.outcome), "detail": c.detail, "remedy": c.remedy or None}
+        for c in found.checks
+    ]
+    return json_answer({"ok": found.ok, "checks": checks})
 
 
 async def _save(account: Account, kind: RecordingKind, form: Parameters, parts: Parts, by: Actor) -> StorageSettings:
