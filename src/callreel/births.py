@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from callreel.clock import Clock
-from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound
+from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound, SidTaken
 from callreel.failpoints import reach
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.moves import AlreadyBorn, Birth
@@ -151,13 +151,13 @@ class Births:
 
         Returns the recording, or the one an earlier request with the same idempotency key made: then, and after
         `IdempotencyConflict`, the media is released. After `DatabaseAway` the row may exist, so the media stays;
-        without a row recovery puts it in quarantine. Raises those two, and `NotFound` when the earlier recording
-        is gone.
+        without a row recovery puts it in quarantine. Raises those two, `SidTaken` (nothing is kept), and `NotFound`
+        when the earlier recording is gone.
         """
         newborn = birth.recording
         try:
             born = await self._ledger.bear(birth)
-        except IdempotencyConflict:  # a clear no: nothing was written, so nothing is kept
+        except (IdempotencyConflict, SidTaken):  # a clear no: nothing was written, so nothing is kept
             await self._spool.release(newborn.sid)
             raise
         reach("C5")

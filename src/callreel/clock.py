@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
 
@@ -27,6 +28,14 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+def boot_id() -> str:
+    """A name of this machine's boot: what a steady clock counts from. Empty where the kernel has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 class SetClock:

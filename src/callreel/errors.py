@@ -15,6 +15,7 @@ CallreelError
 │  ├─ TooManyRequests          more of one account's requests at once than the limit
 │  ├─ IdempotencyConflict      a key used before with another request
 │  ├─ StateConflict            not in the state this needs
+│  ├─ SidTaken                 a recording of this SID was here before
 │  ├─ NotConfirmed             it would delete, and the count to confirm it was not given
 │  ├─ MigrationRunning         the source has a migration that is not over
 │  ├─ ReceiptForged            the receipt is not what its key signed
@@ -43,6 +44,7 @@ CallreelError
 │  ├─ BucketUnreachable        no answer, or not one of S3's
 │  ├─ BucketStumbled           S3 answered, and it may work later
 │  ├─ EvidenceMismatch         the bucket's answer contradicts the blob
+│  ├─ TimeDistrusted           the wall clock jumped: nothing is destroyed because its time has come
 │  ├─ SpoolFull                no room to promise anything
 │  ├─ SpoolFailed              the disk refused a write
 │  ├─ DatabaseAway             the ledger cannot be written
@@ -163,6 +165,13 @@ class IdempotencyConflict(Refused):
 
 class StateConflict(Refused):
     """The resource is not in a state that allows this."""
+
+
+class SidTaken(Refused):
+    """A recording of this SID was here before; a SID is never used again."""
+
+    def __init__(self, sid: str) -> None:
+        super().__init__(f"{sid} was a recording here before; a SID is never used again")
 
 
 class NotConfirmed(Refused):
@@ -312,6 +321,10 @@ class EvidenceMismatch(NotNow):
     def __init__(self, message: str | None = None, *, request_id: str | None = None) -> None:
         super().__init__(message)
         self.request_id = request_id
+
+
+class TimeDistrusted(NotNow):
+    """The wall clock is distrusted. See `callreel clock show`; if it is right say so with `callreel clock confirm`."""
 
 
 class SpoolFull(NotNow):

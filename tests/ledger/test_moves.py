@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from callreel.errors import IdempotencyConflict, Outrun
+from callreel.errors import IdempotencyConflict, Outrun, SidTaken
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.moves import AlreadyBorn, Birth
@@ -53,6 +53,23 @@ async def test_a_birth_writes_row_line_event_and_job_together(stage: Stage) -> N
         "recordings": 1, "moves": 1, "outbox": 1, "pgqueuer": 2, "alerts": 0, "idempotency_keys": 0, "calls": 0,
     }  # fmt: skip
     assert await stage.look(recording) == recording
+
+
+async def test_a_sid_that_was_a_recording_once_is_never_used_again(stage: Stage) -> None:
+    sid = RecordingSid(mint_sid("RE"))
+    row = {"sid": sid, "account": stage.account_sid}
+    async with stage.parts.ledger.engine.begin() as transaction:
+        await transaction.execute(
+            text("INSERT INTO tombstones (sid, account_sid, purged_at, reason) VALUES (:sid, :account, now(), '')"), row
+        )
+    before = await counted(stage.parts)
+    buried, other = born(stage, sid=sid, idempotency_key="key", request_hash="hash"), born(stage)
+    outcomes = await asyncio.gather(
+        stage.parts.ledger.bear(buried), stage.parts.ledger.bear(other), return_exceptions=True
+    )
+    assert isinstance(outcomes[0], SidTaken)
+    after = await counted(stage.parts)
+    assert (after["recordings"] - before["recordings"], after["idempotency_keys"]) == (1, 0)
 
 
 async def test_of_two_movers_one_wins_and_the_other_writes_nothing(stage: Stage) -> None:

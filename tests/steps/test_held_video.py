@@ -14,7 +14,7 @@ from callreel.model.storage_settings import FatalErrorPolicy, RecordingKind, Sto
 from callreel.model.twilio_status import video_status
 from callreel.rehearsal import s3_faults as faults
 from callreel.steps.keep_credential import keep_public_key
-from callreel.steps.recover import recover
+from callreel.steps.recover import Recovery, recover
 from callreel.steps.restart import take_up_again
 from callreel.worker.worker import Worker
 from tests.sealing.keys import public_pem, rsa_key
@@ -155,12 +155,7 @@ async def test_what_was_refused_under_older_settings_is_found_by_the_reconciler(
     await studio.save(settings)
     assert await ledger.recordings.accounts_with_stale_video() == [studio.account_sid]
     await recover(
-        ledger=ledger,
-        spool=studio.parts.spool,
-        clock=studio.clock,
-        live_jobs=set(),
-        live_tellings=set(),
-        is_start=False,
+        Recovery(ledger=ledger, spool=studio.parts.spool, clock=studio.clock, routes=["deliver"], is_start=False)
     )
     await take_up_again(studio.account_sid, ledger=ledger, buckets=studio.parts.buckets)
     assert await ledger.recordings.accounts_with_stale_video() == []

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from callreel.ledger.jobs import route_of
+from callreel.errors import NotFound
+from callreel.ledger.jobs import JobRow, route_of
+from callreel.model.deed import OPERATOR, Action
 from callreel.model.recording import Recording, State
 from callreel.model.sid import mint_sid
-from callreel.steps.recover import BATCH, Recovered, recover
+from callreel.steps.clear_quarantine import clear_quarantine
+from callreel.steps.recover import BATCH, NAMED, Recovered, Recovery, foresee, recover
 from callreel.steps.request_deletion import request_deletion
 from callreel.worker.duties import recover_at_start
+from callreel.worker.routes import SPOOL_STEPS
 from tests.sealing.keys import public_pem, rsa_key
 from tests.stage import Stage
 
 HOUR_S = 3600
 
 
-async def run(
-    stage: Stage, *, is_start: bool = True, jobs: set[str] = frozenset(), tellings: Any = frozenset()
-) -> Recovered:  # type: ignore[assignment]
-    return await recover(
+def recovery(stage: Stage, *, is_start: bool = True) -> Recovery:
+    return Recovery(
         ledger=stage.parts.ledger,
         spool=stage.parts.spool,
         clock=stage.clock,
-        live_jobs=set(jobs),
-        live_tellings=set(tellings),
+        routes=[route_of(step, stage.parts.spool.host_id) for step in SPOOL_STEPS],
         is_start=is_start,
     )
+
+
+async def run(stage: Stage, *, is_start: bool = True) -> Recovered:
+    """What was done; and what was foreseen is what was done."""
+    foreseen = await foresee(recovery(stage, is_start=is_start))
+    done = await recover(recovery(stage, is_start=is_start))
+    assert foreseen == done
+    return done
+
+
+async def keep_job(stage: Stage, step: str, recording: Recording) -> None:
+    """Let the queue hold this one job and no other."""
+    await forget_jobs(stage)
+    route = step if step == "notify" else route_of(step, stage.parts.spool.host_id)
+    await stage.parts.ledger.remind([JobRow(route, recording.sid)])
 
 
 async def jobs(stage: Stage, step: str) -> list[str]:
@@ -176,7 +192,8 @@ async def test_c9_to_c12_an_upload_that_lost_its_worker_waits_due_now_at_start(s
 
 async def test_an_upload_with_a_live_job_is_left_alone_later(stage: Stage) -> None:
     busy = await stage.parts.ledger.move(await stage.sealed(), State.UPLOADING, attempts=1)
-    assert await run(stage, is_start=False, jobs={busy.sid}) == Recovered()
+    await keep_job(stage, "deliver", busy)
+    assert await run(stage, is_start=False) == Recovered()
     assert await stage.look(busy) == busy
 
 
@@ -198,13 +215,11 @@ async def test_c15_an_event_that_is_still_owed_gets_a_reminder(stage: Stage) -> 
 
 async def test_a_live_callback_is_no_reason_to_forget_a_delivery_nor_the_other_way_round(stage: Stage) -> None:
     recording = await stage.take_in(callback="http://r.example.com/cb", events="in-progress")
-    await forget_jobs(stage)
-    done = await run(stage, is_start=False, tellings={recording.sid})
-    assert done.reminded == [recording.sid]
-    assert await jobs(stage, "notify") == []
-    await forget_jobs(stage)
-    done = await run(stage, is_start=False, jobs={recording.sid})
-    assert done.reminded == []
+    await keep_job(stage, "notify", recording)
+    assert (await run(stage, is_start=False)).reminded == [recording.sid]
+    assert await jobs(stage, "notify") == [recording.sid]
+    await keep_job(stage, "seal", recording)
+    assert (await run(stage, is_start=False)).reminded == []
     assert await jobs(stage, "notify") == [recording.sid]
 
 
@@ -219,7 +234,7 @@ async def test_c17_a_deletion_goes_on(stage: Stage) -> None:
 async def test_a_waiting_recording_is_reminded_for_its_time(stage: Stage) -> None:
     sealed = await stage.sealed()
     uploading = await stage.parts.ledger.move(sealed, State.UPLOADING)
-    at = stage.clock.now().replace(year=2027)
+    at = stage.clock.now() + timedelta(seconds=290)
     await stage.parts.ledger.move(uploading, State.WAITING, next_attempt_at=at)
     await forget_jobs(stage)
     await run(stage)
@@ -255,3 +270,75 @@ async def test_another_hosts_recordings_are_left_alone(stage: Stage) -> None:
     await forget_jobs(stage)
     assert (await run(stage)).reminded == []
     assert stage.spooled() == [recording.sid]
+
+
+async def test_a_recording_that_waits_longer_than_any_back_off_is_due_now(stage: Stage) -> None:
+    """The wall clock went back after its time was set."""
+    uploading = await stage.parts.ledger.move(await stage.sealed(), State.UPLOADING)
+    later = stage.clock.now() + timedelta(hours=5)
+    waiting = await stage.parts.ledger.move(uploading, State.WAITING, next_attempt_at=later)
+    assert await run(stage) == Recovered()  # it has its job
+    await forget_jobs(stage)
+    assert (await run(stage)).brought_forward == [waiting.sid]
+    assert (await stage.carry(waiting)).state is State.RELEASED
+
+
+async def test_of_many_names_the_first_are_kept_and_the_others_counted(stage: Stage) -> None:
+    for _ in range(NAMED + 7):
+        put(stage, stage.parts.spool.tmp / f"{mint_sid('RE')}.0a", age_s=HOUR_S + 1)
+    done = await run(stage)
+    assert (len(done.discarded), done.discarded.total) == (NAMED, NAMED + 7)
+
+
+async def test_foreseeing_changes_nothing(stage: Stage) -> None:
+    lost = await stage.parts.ledger.move(await stage.sealed(), State.UPLOADING, attempts=1)
+    await stage.take_in()
+    await forget_jobs(stage)
+    put(stage, stage.parts.spool.ready / mint_sid("RE"), age_s=HOUR_S + 1)
+    before = stage.spooled(), await stage.look(lost)
+    foreseen = await foresee(recovery(stage))
+    assert (len(foreseen.reminded), len(foreseen.taken_back), len(foreseen.quarantined)) == (1, 1, 1)
+    assert (stage.spooled(), await stage.look(lost)) == before
+    assert await jobs(stage, "seal") == []
+
+
+# --- Quarantine ------------------------------------------------------------------------------------------------------
+
+
+async def in_quarantine(stage: Stage) -> list[str]:
+    return [one.name for one in await stage.parts.ledger.quarantine.list(stage.parts.spool.host_id)]
+
+
+async def test_what_goes_to_quarantine_is_written_down_also_after_a_crash(stage: Stage) -> None:
+    put(stage, stage.parts.spool.ready / mint_sid("RE"), age_s=HOUR_S + 1)
+    put(stage, stage.parts.spool.quarantine / "from-before", age_s=0)
+    await run(stage)
+    there = sorted(p.name for p in stage.parts.spool.quarantine.iterdir())
+    assert (len(there), await in_quarantine(stage)) == (2, there)
+
+
+async def test_a_file_leaves_quarantine_by_a_persons_word_alone(stage: Stage) -> None:
+    p = stage.parts
+    kept = put(stage, p.spool.quarantine / "strange", age_s=0)
+    await run(stage)
+    await clear_quarantine("strange", "it is a test", spool=p.spool, ledger=p.ledger, clock=stage.clock, by=OPERATOR)
+    assert not kept.exists()
+    assert await in_quarantine(stage) == []
+    rows = [row async for row in p.ledger.audit.read_chain("installation")]
+    assert [(row.action, row.details["reason"]) for row in rows] == [("quarantine.removed", "it is a test")]
+    for name in ("strange", "../ready/x", "nothing"):
+        with pytest.raises(NotFound):
+            await clear_quarantine(name, "again", spool=p.spool, ledger=p.ledger, clock=stage.clock, by=OPERATOR)
+
+
+async def test_a_file_that_was_to_go_and_is_there_still_is_listed_again(stage: Stage) -> None:
+    p = stage.parts
+    kept = put(stage, p.spool.quarantine / "strange", age_s=0)
+    await run(stage)
+    deed = OPERATOR.deed(Action.QUARANTINE_REMOVED, None)
+    await p.ledger.quarantine.mark_removed(p.spool.host_id, "strange", reason="x", deed=deed, now=stage.clock.now())
+    await run(stage)
+    assert await in_quarantine(stage) == []  # it may be going right now
+    stage.clock.advance(3601)
+    await run(stage)
+    assert await in_quarantine(stage) == [kept.name]

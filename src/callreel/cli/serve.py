@@ -21,6 +21,7 @@ from callreel.cli.listener import Listener, allow_many_files, bind, url_of
 from callreel.cli.logs import Level
 from callreel.cli.stopping import Stopping
 from callreel.console.console import make_console
+from callreel.ledger.database import check_clock
 from callreel.model import person as people
 from callreel.model.deed import OPERATOR
 from callreel.parts import Parts
@@ -93,6 +94,7 @@ async def _run(service: Service, database_url: str) -> None:
     if service.stopping.asked:
         return
     async with open_parts(service.settings, database_url=database_url, public_url=service.public_url) as parts:
+        await check_clock(parts.ledger.engine, parts.clock.now)
         if service.works:
             parts.spool.lock_for_work()
         sign_in = await _first_account(parts) if service.opens_first_account else None

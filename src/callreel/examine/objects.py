@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from callreel.bucket.bucket import Listed, OpenUpload
-from callreel.bucket.s3 import S3Bucket
 from callreel.errors import CallreelError
 from callreel.examine.copies import sha256_of_pieces
 from callreel.examine.finding import Finding, Note, Violation
 from callreel.examine.scene import Scene
-from callreel.model.destination import DEFAULT_KEY_TEMPLATE, Destination
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
+from callreel.places import Closed, Place, places_of
 
 UPLOAD_AGE = timedelta(hours=25)  # the sweep aborts what is older than 24 hours, once an hour
 AT_ONCE = 500
-_BEGIN = "{prefix}/{account_sid}/"
 _RECORDING = re.compile(r"(?<![0-9A-Za-z])R[ET][0-9a-f]{32}(?![0-9a-f])", re.ASCII)
 _MD5_ETAG = re.compile(r'"?[0-9a-f]{32}"?', re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One destination of an account: where its keys begin, and whether all under that is the account's own."""
-
-    account_sid: AccountSid
-    bucket: S3Bucket
-    destination: Destination
-    prefix: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.account_sid} {self.destination.bucket}"
 
 
 async def no_strangers(scene: Scene) -> AsyncIterator[Finding]:
@@ -66,31 +49,18 @@ async def accounts_of(scene: Scene) -> AsyncIterator[AccountSid]:
 
 
 async def _places(account_sid: AccountSid, scene: Scene) -> AsyncIterator[Place | Note]:
-    """Where an account's recordings were ever sent or would be sent now, each destination once, the newest first."""
-    seen: set[Destination] = set()
+    """Where an account's recordings were ever sent, or would be sent now."""
     numbers = set(await scene.ledger.examination.settings_with_objects(account_sid))
     for kind in RecordingKind:
         numbers.add((await scene.ledger.settings.current(account_sid, kind))[0] or 0)
-    for number in sorted(numbers - {0}, reverse=True):
-        settings = await scene.ledger.settings.version(number)
-        try:
-            destination = scene.buckets.destination_of(settings)
-            if destination is None or destination in seen:
-                continue
-            seen.add(destination)
-            bucket = await scene.buckets.of_settings(account_sid, settings)
-        except CallreelError as why:
-            yield Note(invariant="I5", subject=account_sid, text=f"a bucket could not be opened: {why.message}")
-            continue
-        template = settings.key_template or DEFAULT_KEY_TEMPLATE
-        if "{account_sid}" not in template:
+    async for place in places_of(account_sid, numbers - {0}, settings=scene.ledger.settings, buckets=scene.buckets):
+        if isinstance(place, Closed):
+            yield Note(invariant="I5", subject=account_sid, text=f"a bucket could not be opened: {place.text}")
+        elif not place.names_account:
             text = "object keys do not name the account, so strangers under the prefix cannot be told"
-            yield Note(invariant="I5", subject=f"{account_sid} {destination.bucket}", text=text)
-            continue
-        prefix = f"{destination.prefix}/" if destination.prefix else ""
-        yield Place(
-            account_sid, bucket, destination, prefix + (f"{account_sid}/" if template.startswith(_BEGIN) else "")
-        )
+            yield Note(invariant="I5", subject=place.name, text=text)
+        else:
+            yield place
 
 
 async def _within_reach(findings: AsyncIterator[Finding], place: Place, what: str) -> AsyncIterator[Finding]:

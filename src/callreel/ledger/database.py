@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from callreel.errors import DatabaseAway, Misconfigured
 from callreel.ledger.jobs import install_engine
 
 POOL = 12
+CLOCK_OFFSET_S = 60.0
 _MIGRATION_LOCK = 0x63616C6C  # any number of ours: one migration at a time, whoever starts first
 _REQUIRED = {"fsync": "on", "full_page_writes": "on"}
 
@@ -111,6 +113,21 @@ async def check_promises(engine: AsyncEngine) -> None:
         version = int((await connection.execute(text("SHOW server_version_num"))).scalar_one())
         if version < 140000:
             raise Misconfigured("PostgreSQL 14 or newer is needed")
+
+
+async def check_clock(engine: AsyncEngine, now: Callable[[], datetime]) -> None:
+    """Refuse to work by a clock that is more than 60 s off the database's. Raises `Misconfigured`, `DatabaseAway`.
+
+    Jobs are due by the database's clock and deadlines by ours.
+    """
+    async with engine.connect() as connection:
+        theirs = (await connection.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    offset_s = (now() - theirs).total_seconds()
+    if abs(offset_s) > CLOCK_OFFSET_S:
+        raise Misconfigured(
+            f"This machine's clock is {abs(offset_s):.0f} s {'ahead of' if offset_s > 0 else 'behind'} the database's; "
+            "set both by NTP, then start again"
+        )
 
 
 async def migrate(engine: AsyncEngine) -> None:

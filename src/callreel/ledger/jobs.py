@@ -13,11 +13,18 @@ from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.adapters.persistence.qb import QueryBuilderEnvironment, QueryQueueBuilder
 from pgqueuer.adapters.persistence.queries import Queries
 from pgqueuer.domain.settings import DBSettings, Durability
+from sqlalchemy import ColumnElement, LargeBinary, Text, column, func, select, table
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 # The queue itself is durable; its log is statistics, and may be lost in a crash.
 ENGINE = DBSettings(durability=Durability.balanced)
 _BUILDER = QueryQueueBuilder(settings=ENGINE)
+_QUEUE = table(
+    ENGINE.qualified.queue_table.rpartition(".")[2],
+    column("entrypoint", Text),
+    column("payload", LargeBinary),
+    schema=ENGINE.qualified.queue_table.rpartition(".")[0] or None,
+)
 _ENQUEUE = _BUILDER.build_enqueue_query("raise")
 
 
@@ -81,6 +88,15 @@ async def install_engine(transaction: AsyncConnection) -> None:
         await queries.upgrade()
     else:
         await queries.install()
+
+
+def has_job(routes: Sequence[str], subject: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether the queue holds a job about this subject on one of these routes, waiting or taken; for a query."""
+    return (
+        select(_QUEUE.c.payload)
+        .where(_QUEUE.c.entrypoint.in_(routes), _QUEUE.c.payload == func.convert_to(subject, "UTF8"))
+        .exists()
+    )
 
 
 async def live_subjects(connection: AsyncConnection, routes: Sequence[str]) -> set[str]:

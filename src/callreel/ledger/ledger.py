@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete, insert, select, tuple_
 from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,7 +22,9 @@ from callreel.ledger.credentials import Credentials
 from callreel.ledger.deletion_settings import DeletionChoices
 from callreel.ledger.deletions import Deletions
 from callreel.ledger.examination import Examination
+from callreel.ledger.forgotten import Forgotten
 from callreel.ledger.group_commit import GroupCommit
+from callreel.ledger.heartbeats import Heartbeats
 from callreel.ledger.holds import Holds
 from callreel.ledger.jobs import JobRow, write_jobs
 from callreel.ledger.migrations import Migrations
@@ -31,14 +33,17 @@ from callreel.ledger.moves import AlreadyBorn, Birth, Move, MoveWriter, Note, Wr
 from callreel.ledger.outbox import Outbox
 from callreel.ledger.peaks import PeakShelf
 from callreel.ledger.people import People
+from callreel.ledger.quarantine import Quarantine
 from callreel.ledger.recordings import Recordings
 from callreel.ledger.retention_classes import RetentionClasses
 from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.sources import Sources
-from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.ledger.tables import idempotency_keys, moves, recordings, tombstones
 from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State
+
+_KEYS_AT_ONCE = 10_000
 
 
 class Ledger:
@@ -54,6 +59,9 @@ class Ledger:
         self._clock = clock
         self.settings = SettingsBook(engine)
         self.recordings = Recordings(engine, self.settings)
+        self.forgotten = Forgotten(engine, self.recordings)
+        self.heartbeats = Heartbeats(engine)
+        self.quarantine = Quarantine(engine)
         self.examination = Examination(engine, self.recordings)
         self.accounts = Accounts(engine)
         self.account_keys = AccountKeys(engine)
@@ -154,6 +162,19 @@ class Ledger:
             )
             deed = CALLREEL.deed(Action.RECORDING_PURGED, recording.account_sid, recording.sid, reason=reason)
             await write_deeds(transaction, [deed], now=now)
+
+    async def forget_idempotency_keys(self, *, before: datetime) -> int:
+        """Remove keys that were claimed before this time, so many in each transaction. Returns how many."""
+        c, gone = idempotency_keys.c, 0
+        oldest = select(c.account_sid, c.key).where(c.date_created < before).limit(_KEYS_AT_ONCE)
+        while True:
+            async with self.engine.begin() as transaction:
+                removed = await transaction.execute(
+                    delete(idempotency_keys).where(tuple_(c.account_sid, c.key).in_(oldest))
+                )
+            gone += removed.rowcount
+            if removed.rowcount < _KEYS_AT_ONCE:
+                return gone
 
     async def remind(self, jobs: list[JobRow]) -> None:
         """Write jobs that belong to no move. For recovery, which makes up for reminders that were lost."""

@@ -24,6 +24,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Text,
+    any_,
     bindparam,
     func,
     insert,
@@ -36,7 +37,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callreel.clock import Clock
-from callreel.errors import IdempotencyConflict, Outrun
+from callreel.errors import IdempotencyConflict, Outrun, SidTaken
 from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.campaigns import with_campaigns
@@ -50,6 +51,7 @@ from callreel.ledger.tables import (
     outbox,
     recordings,
     rooms,
+    tombstones,
     video_tracks,
 )
 from callreel.ledger.video_tracks import track_row
@@ -256,6 +258,7 @@ class MoveWriter:
         after: _Consequences,
         now: datetime,
     ) -> None:
+        births = await _refuse_buried(transaction, births, results)
         taken = await _claim_keys(transaction, births, results, now)
         born = [(i, birth) for i, birth in births if i not in taken]
         if not born:
@@ -305,6 +308,15 @@ async def _claim_keys(
             AlreadyBorn(first.resource_sid) if first.request_hash == birth.request_hash else IdempotencyConflict()
         )
     return repeated
+
+
+async def _refuse_buried(
+    transaction: AsyncConnection, births: list[tuple[int, Birth]], results: dict[int, Any]
+) -> list[tuple[int, Birth]]:
+    """The births without those under a SID that was a recording once: it is never used again."""
+    buried = set((await transaction.execute(_BURIED, {"sids": [b.recording.sid for _, b in births]})).scalars())
+    results.update({i: SidTaken(b.recording.sid) for i, b in births if b.recording.sid in buried})
+    return [(i, birth) for i, birth in births if i not in results]
 
 
 def check_arrow(came_from: State | None, to: State) -> None:
@@ -366,6 +378,7 @@ _MOMENT = bindparam("moment", type_=DateTime(timezone=True))
 _WORKER = bindparam("worker", type_=Text)
 _FIRST_LINES = _insert_of_first_lines()
 _BIRTH = insert(recordings)
+_BURIED = select(tombstones.c.sid).where(tombstones.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
 
 
 @lru_cache(maxsize=256)

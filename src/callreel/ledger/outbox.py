@@ -59,14 +59,6 @@ class Outbox:
         )
         return await self._read(query)
 
-    async def list_due_recordings(self, *, limit: int = 10_000) -> Sequence[str]:
-        """Recordings that have something to be told. For recovery."""
-        async with self._engine.connect() as connection:
-            rows = await connection.execute(
-                select(outbox.c.recording_sid).where(outbox.c.state == "due").distinct().limit(limit)
-            )
-            return list(rows.scalars())
-
     async def mark_sent(self, event: OwedEvent) -> None:
         """The receiver took it."""
         await self._change(event, state="sent", date_sent=self._clock.now(), attempts=event.attempts + 1)

@@ -185,15 +185,6 @@ class Recordings:
             rows = (await connection.execute(query)).all()
         return await self._read_all(rows)
 
-    async def list_of_host(self, host_id: str, states: frozenset[State]) -> Sequence[Recording]:
-        """What lies in one host's spool in these states. For recovery."""
-        query = select(recordings).where(
-            recordings.c.unfinished, recordings.c.host_id == host_id, recordings.c.state.in_(states)
-        )
-        async with self._engine.connect() as connection:
-            rows = (await connection.execute(query)).all()
-        return await self._read_all(rows)
-
     async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
         """Deleted recordings whose metadata has been kept long enough. For the purger."""
         query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)

@@ -20,6 +20,7 @@ TAKE_UP = "take-up"
 """The job of an account whose video settings changed: what was held is tried again under the new ones."""
 
 _REMEMBERED = 4096
+_HAS_BUCKET = settings_versions.c.settings["aws_storage_enabled"].astext == "true"
 
 
 class SettingsBook:
@@ -48,6 +49,20 @@ class SettingsBook:
         query = select(settings_versions.c.settings).where(settings_versions.c.id == number)
         async with self._engine.connect() as connection:
             return self._remember(number, StorageSettings.from_json((await connection.execute(query)).scalar_one()))
+
+    async def accounts_with_buckets(self) -> Sequence[AccountSid]:
+        """Accounts that have, or ever had, a bucket of their own. For the sweep."""
+        query = select(settings_versions.c.account_sid).where(_HAS_BUCKET).distinct()
+        async with self._engine.connect() as connection:
+            return [AccountSid(sid) for sid in (await connection.execute(query)).scalars()]
+
+    async def newest_destinations(self, account_sid: AccountSid, *, limit: int = 20) -> Sequence[int]:
+        """The newest version for each bucket URL an account has chosen, the newest first."""
+        newest = func.max(settings_versions.c.id)
+        query = select(newest).where(_HAS_BUCKET, settings_versions.c.account_sid == account_sid)
+        query = query.group_by(settings_versions.c.settings["aws_s3_url"].astext).order_by(newest.desc()).limit(limit)
+        async with self._engine.connect() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def keep(
         self,

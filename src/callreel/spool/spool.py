@@ -16,6 +16,7 @@ import hashlib
 import os
 import re
 import secrets
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from typing import IO, BinaryIO, TypeVar
 
 from callreel.at_rest.file import KeptFile
 from callreel.at_rest.segments import FileKey
+from callreel.clock import boot_id
 from callreel.errors import (
     BlobAltered,
     BlobMissing,
@@ -139,7 +141,10 @@ class Spool:
             raise Misconfigured(f"The spool {self.root} cannot be used: {why.strerror}") from why
 
     def lock_for_work(self) -> None:
-        """Claim the spool for this worker process. Raises `Misconfigured` when another one works on it."""
+        """Claim the spool for this worker process. Raises `Misconfigured` when another one works on it.
+
+        The kernel gives the lock back when the process dies, however it dies; what the file says is for people.
+        """
         lock = (self.root / "worker.lock").open("ab+")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,9 +154,19 @@ class Spool:
             lock.close()
             raise Misconfigured(f"Another worker ({owner}) already works on {self.root}; stop it first") from why
         lock.truncate(0)
-        lock.write(f"pid {os.getpid()}".encode())
+        lock.write(f"pid {os.getpid()} on {socket.gethostname()}, boot {boot_id()}".encode())
         lock.flush()
         self._lock = lock
+
+    def is_worked_on(self) -> bool:
+        """Whether a worker has claimed the spool now. Claims nothing, so that a worker may start meanwhile."""
+        try:
+            inode = os.stat(self.root / "worker.lock").st_ino
+            locks = Path("/proc/locks").read_text()
+        except OSError:
+            return False
+        # "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234567 0 EOF"
+        return any(line.split()[1] == "FLOCK" and line.split()[5].endswith(f":{inode}") for line in locks.splitlines())
 
     def close(self) -> None:
         """Finish what threads are writing and give the lock back."""

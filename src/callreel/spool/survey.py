@@ -43,6 +43,17 @@ def put_in_quarantine(spool: Spool, found: Found) -> Path:
     return target
 
 
+def survey_quarantine(spool: Spool, *, now_s: float) -> Iterator[Found]:
+    """Everything in `quarantine/`."""
+    yield from _survey(spool.quarantine, now_s)
+
+
+def remove_from_quarantine(spool: Spool, name: str) -> None:
+    """Remove one file, on a person's word; write down why before. A name that leads elsewhere is nothing."""
+    if "/" not in name and remove(spool.quarantine / name):
+        sync_directory(spool.quarantine)
+
+
 def discard(spool: Spool, found: Found) -> None:
     """Remove a file whose bytes are known to be nobody's, or to lie elsewhere."""
     if remove(found.path):

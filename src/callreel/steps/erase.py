@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from callreel.clock import Clock
+from callreel.errors import TimeDistrusted
 from callreel.ledger.ledger import Ledger
 from callreel.media_keys import DESTROYED
 from callreel.model.deed import CALLREEL, Action
@@ -16,7 +17,10 @@ async def erase(recording: Recording, *, spool: Spool, ledger: Ledger, retention
 
     The row says so first: a crash in between leaves a file that recovery removes, never a row that still
     promises media which is gone. With the row goes the key, so that a copy of the file cannot be opened.
+    Raises `TimeDistrusted`; recovery asks again.
     """
+    if not await ledger.heartbeats.is_trusted(recording.host_id):
+        raise TimeDistrusted
     now = clock.now()
     erased = await ledger.move(
         recording,

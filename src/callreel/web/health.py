@@ -101,7 +101,14 @@ _CHECKS: dict[str, Callable[[Parts], Awaitable[None]]] = {
 async def _warnings(parts: Parts) -> list[str]:
     counts = await parts.ledger.recordings.count_by_state()
     troubled = {state: counts.get(state, 0) for state in ("waiting", "parked", "fatal")}
-    return [f"{count} recordings are {state}" for state, count in troubled.items() if count]
+    warnings = [f"{count} recordings are {state}" for state, count in troubled.items() if count]
+    for heartbeat in await parts.ledger.heartbeats.list():
+        if not heartbeat.trust.is_whole:
+            warnings.append(
+                f"nothing is purged or erased by worker {heartbeat.host_id}: {heartbeat.trust.why}; "
+                "once the time is right: callreel clock confirm"
+            )
+    return warnings
 
 
 ROUTES = [

@@ -36,6 +36,7 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.TooManyRequests: Told(429, 20429, 1),
     e.IdempotencyConflict: Told(409, 20409),
     e.StateConflict: Told(409, 20409),
+    e.SidTaken: Told(409, 20409),
     e.NotConfirmed: Told(409, 20409),
     e.MigrationRunning: Told(409, 20409),
     e.ReceiptForged: Told(400, 20001),

@@ -10,29 +10,30 @@ import structlog
 from callreel.errors import CallreelError
 from callreel.ledger.deletions import DELETE_MANY, RECEIPT
 from callreel.ledger.jobs import JobRow, live_subjects, release_jobs, route_of
-from callreel.ledger.settings import TAKE_UP
 from callreel.migration.remind_moves import remind_moves
 from callreel.parts import Parts
 from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
+from callreel.steps.keep_time import keep_time
 from callreel.steps.purge import purge
 from callreel.steps.reconcile_restored import reconcile_restored
-from callreel.steps.recover import Recovered, recover
+from callreel.steps.recover import Recovered, Recovery, foresee, recover
+from callreel.steps.sweep import sweep
 from callreel.worker.moving import MOVING_STEPS
 from callreel.worker.routes import SPOOL_STEPS
 
 log = structlog.get_logger("callreel.duties")
 
 EVERY_S = 600.0  # recovery and reconciliation run at start and every ten minutes
+SWEEP_EVERY_S = 3600.0
 
 
 async def recover_at_start(parts: Parts) -> Recovered:
     """What a crash left behind, before the first job is taken. The spool is ours alone by now."""
-    routes = _routes(parts)
     if parts.spool.is_restored:
         await _reconcile(parts)
     async with parts.ledger.engine.begin() as transaction:
-        await release_jobs(transaction, routes)
+        await release_jobs(transaction, _routes(parts))
     return await _recover(parts, is_start=True)
 
 
@@ -49,16 +50,39 @@ async def _reconcile(parts: Parts) -> None:
     await asyncio.to_thread(parts.spool.forget_restored)
 
 
+async def foresee_recovery(parts: Parts) -> tuple[Recovered, bool]:
+    """What `recover_at_start` would do now, and whether a worker has the spool: then what it holds is left to it."""
+    is_worked_on = await asyncio.to_thread(parts.spool.is_worked_on)
+    return await foresee(_recovery(parts, is_start=not is_worked_on)), is_worked_on
+
+
 async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
-    """Recover, reconcile, expire and purge every ten minutes until told to stop."""
+    """Recover and reconcile every ten minutes until told to stop; expire and purge while the clock is trusted."""
 
     async def watch() -> None:
+        trust = await keep_time(parts.spool.host_id, ledger=parts.ledger, clock=parts.clock)
         await _recover(parts, is_start=False)
-        await expire(ledger=parts.ledger, clock=parts.clock)
-        await purge(ledger=parts.ledger, clock=parts.clock)
-        await parts.ledger.deletions.drop_drafts(parts.clock.now())
+        if trust.is_whole:
+            await expire(ledger=parts.ledger, clock=parts.clock)
+            await purge(ledger=parts.ledger, clock=parts.clock)
+            await parts.ledger.deletions.drop_drafts(parts.clock.now())
 
+    await _once(lambda: keep_time(parts.spool.host_id, ledger=parts.ledger, clock=parts.clock))
     await _every_so_often(watch, stopping)
+
+
+async def keep_buckets_clean(parts: Parts, stopping: asyncio.Event) -> None:
+    """Sweep at start and every hour until told to stop. On its own, since a bucket may not answer for long."""
+
+    async def look() -> None:
+        swept = await sweep(ledger=parts.ledger, buckets=parts.buckets, clock=parts.clock)
+        if swept.aborted:
+            log.info("uploads that nobody needs were aborted", total=len(swept.aborted), keys=swept.aborted[:20])
+        for note in swept.notes[:20]:
+            log.info("a bucket could not be swept", reason=note)
+
+    await _once(look)
+    await _every_so_often(look, stopping, every_s=SWEEP_EVERY_S)
 
 
 async def keep_renditions(parts: Parts, stopping: asyncio.Event) -> None:
@@ -70,43 +94,43 @@ async def keep_renditions(parts: Parts, stopping: asyncio.Event) -> None:
     await _every_so_often(look, stopping)
 
 
-async def _every_so_often(duty: Callable[[], Awaitable[None]], stopping: asyncio.Event) -> None:
-    """A duty that fails is written down and done again the next time."""
+async def _every_so_often(
+    duty: Callable[[], Awaitable[object]], stopping: asyncio.Event, *, every_s: float | None = None
+) -> None:
     while not stopping.is_set():
         try:
-            await asyncio.wait_for(stopping.wait(), EVERY_S)
+            await asyncio.wait_for(stopping.wait(), EVERY_S if every_s is None else every_s)
         except TimeoutError:
-            try:
-                await duty()
-            except CallreelError as why:
-                log.log(why.level, "duty failed", reason=why.message)
-            except Exception:
-                log.exception("duty failed unexpectedly")
+            await _once(duty)
+
+
+async def _once(duty: Callable[[], Awaitable[object]]) -> None:
+    """A duty that fails is written down and done again the next time."""
+    try:
+        await duty()
+    except CallreelError as why:
+        log.log(why.level, "duty failed", reason=why.message)
+    except Exception:
+        log.exception("duty failed unexpectedly")
 
 
 async def _recover(parts: Parts, *, is_start: bool) -> Recovered:
     await remind_of_deletions(parts)
+    done = await recover(_recovery(parts, is_start=is_start))
+    host_id = parts.spool.host_id
     async with parts.ledger.engine.connect() as connection:
-        live_jobs = await live_subjects(connection, [*_routes(parts), TAKE_UP])
-        live_tellings = await live_subjects(connection, ["notify"])
-    done = await recover(
-        ledger=parts.ledger,
-        spool=parts.spool,
-        clock=parts.clock,
-        live_jobs=live_jobs,
-        live_tellings=live_tellings,
-        is_start=is_start,
-    )
-    await remind_moves(ledger=parts.ledger, host_id=parts.spool.host_id, live_jobs=live_jobs)
+        moving = await live_subjects(connection, [route_of(step, host_id) for step in MOVING_STEPS])
+    await remind_moves(ledger=parts.ledger, host_id=host_id, live_jobs=moving)
     if done.quarantined:
         log.warning("files nobody acknowledged are in quarantine", files=done.quarantined[:20])
-    if done.reminded or done.taken_back or done.discarded or done.quarantined:
+    if done:
         log.info(
             "recovered",
-            reminded=len(done.reminded),
-            taken_back=len(done.taken_back),
-            discarded=len(done.discarded),
-            quarantined=len(done.quarantined),
+            reminded=done.reminded.total,
+            brought_forward=done.brought_forward.total,
+            taken_back=done.taken_back.total,
+            discarded=done.discarded.total,
+            quarantined=done.quarantined.total,
         )
     return done
 
@@ -117,6 +141,17 @@ async def remind_of_deletions(parts: Parts) -> None:
     async with parts.ledger.engine.connect() as connection:
         live = {route: await live_subjects(connection, [route]) for route in (DELETE_MANY, RECEIPT)}
     await parts.ledger.remind([JobRow(route, sid) for route, sid in unfinished if sid not in live[route]])
+
+
+def _recovery(parts: Parts, *, is_start: bool) -> Recovery:
+    return Recovery(
+        ledger=parts.ledger,
+        spool=parts.spool,
+        clock=parts.clock,
+        routes=_routes(parts),
+        is_start=is_start,
+        longest_wait_s=parts.chosen.patience.cap_s,
+    )
 
 
 def _routes(parts: Parts) -> list[str]:
