@@ -69,6 +69,7 @@ TABLE: dict[type[e.CallreelError], Told] = {
     e.BucketStumbled: Told(503, 20503, 5),
     e.EvidenceMismatch: Told(503, 20503, 5),
     e.RenditionUnavailable: Told(503, 20503, 5),
+    e.TimeDistrusted: Told(503, 20503, 600),
     e.SpoolFull: Told(507, 20503, 60),
     e.SpoolFailed: Told(503, 20503, 5),
     e.DatabaseAway: Told(503, 20503, 5),
