@@ -39,6 +39,14 @@ class Forgotten:
         async for rows in self._pages(asked):
             yield await self._recordings.read_rows(rows)
 
+    async def of_host(self, host_id: str, states: frozenset[State]) -> AsyncIterator[Recording]:
+        """What lies in one host's spool in these states, one by one."""
+        c = recordings.c
+        query = select(recordings).where(c.unfinished, c.host_id == host_id, c.state.in_(states))
+        async for rows in self._pages(query):
+            for recording in await self._recordings.read_rows(rows):
+                yield recording
+
     async def tellings(self) -> AsyncIterator[Sequence[str]]:
         """Recordings that have something to be told, and no job to tell it."""
         due = select(outbox.c.recording_sid).where(

@@ -45,7 +45,7 @@ async def reconcile_restored(*, ledger: Ledger, spool: Spool, buckets: Buckets, 
     4. an object in service storage without a row: listed
     """
     found = Reconciled()
-    for recording in await ledger.recordings.list_of_host(spool.host_id, _NEEDS_FILE):
+    async for recording in ledger.forgotten.of_host(spool.host_id, _NEEDS_FILE):
         if not await _is_in_spool(recording, spool):
             await _without_media(recording, found, ledger=ledger, buckets=buckets, clock=clock)
     for account in await ledger.accounts.list_all():
