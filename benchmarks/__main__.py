@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.contenders import Field
-from benchmarks.delivery import SEALING, race
+from benchmarks.delivery import AT_REST, SEALING, race
 from benchmarks.figures import Figure, figure_of, memory_figure, rate_ratio, wall_ratio
 from benchmarks.ingest import ingest_against_floor
 from benchmarks.installation import Installation, open_installation, settings_of
@@ -27,7 +27,17 @@ from benchmarks.servers import LASTS_A_FULL_RUN, S3Server, open_server
 from callreel.app import Database
 
 KB, MB = 1_000, 1_000_000
-FIGURES = ("delivery-1mb", "delivery-100kb", "sealing-1mb", "ingest", "memory", "pages", "mp3")
+FIGURES = (
+    "delivery-1mb",
+    "delivery-100kb",
+    "sealing-1mb",
+    "at-rest-1mb",
+    "at-rest-100kb",
+    "ingest",
+    "memory",
+    "pages",
+    "mp3",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,25 @@ async def _sealing(installation: Installation, server: S3Server, size: Size, roo
     return figure_of(name, taken, count=size.large, ratios=[ratio])
 
 
+async def _at_rest_large(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await _at_rest(installation, server, size.large, MB, size.rounds, root)
+
+
+async def _at_rest_small(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await _at_rest(installation, server, size.small, 100 * KB, size.rounds, root)
+
+
+async def _at_rest(
+    installation: Installation, server: S3Server, count: int, size_bytes: int, rounds: int, root: Path
+) -> Figure:
+    files = make_files(root, count=count, size_bytes=size_bytes)
+    field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
+    taken = await race(field, files, AT_REST, rounds=rounds)
+    ratio = rate_ratio(taken, "callreel", "callreel, plain at rest", at_least=0.85)
+    name = f"{count:,} recordings of {size_bytes:,} bytes, from handed in to released, sealed at rest or not"
+    return figure_of(name, taken, count=count, ratios=[ratio])
+
+
 async def _ingest(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
     files = make_files(root, count=size.uploads, size_bytes=100 * KB)
     taken = await ingest_against_floor(installation, files, rounds=size.rounds)
@@ -122,6 +151,8 @@ _MEASURES = {
     "delivery-1mb": _large,
     "delivery-100kb": _small,
     "sealing-1mb": _sealing,
+    "at-rest-1mb": _at_rest_large,
+    "at-rest-100kb": _at_rest_small,
     "ingest": _ingest,
     "memory": _memory,
 }

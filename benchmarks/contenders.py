@@ -21,6 +21,7 @@ from benchmarks.child import RUN_LIMIT_S, Measured, environment, start
 from benchmarks.installation import Installation
 from benchmarks.recordings import Files
 from benchmarks.servers import S3Server
+from callreel.model.sid import RecordingSid
 from callreel.sealing.twilio_format import TAG_BYTES
 
 
@@ -55,10 +56,35 @@ async def callreel_encrypting(field: Field, files: Files, prefix: str) -> Delive
     return replace(await _callreel(field, files, prefix, encrypting=True), added_bytes=TAG_BYTES)
 
 
+async def from_the_caller_on(field: Field, files: Files, prefix: str) -> Delivery:
+    """From handed in to released, so that sealing at rest counts where it is written and where it is opened."""
+    return await _from_the_caller_on(field, files, prefix, sealed=True)
+
+
+async def unsealed_from_the_caller_on(field: Field, files: Files, prefix: str) -> Delivery:
+    """The same on media that lies as it came."""
+    return await _from_the_caller_on(field, files, prefix, sealed=False)
+
+
+async def _from_the_caller_on(field: Field, files: Files, prefix: str, *, sealed: bool) -> Delivery:
+    installation = field.installation
+    await installation.deliver_to(field.server, prefix)
+    began = time.perf_counter()
+    sids = await installation.accept(files.paths, sealed=sealed)
+    taking_in_s = time.perf_counter() - began
+    delivery = await _deliver(field, sids)
+    told = delivery.measured
+    return replace(delivery, measured=Measured(told.wall_s + taking_in_s, told.cpu_s, told.peak_rss_bytes))
+
+
 async def _callreel(field: Field, files: Files, prefix: str, *, encrypting: bool) -> Delivery:
     installation = field.installation
     await installation.deliver_to(field.server, prefix, encrypting=encrypting)
-    sids = await installation.accept(files.paths)
+    return await _deliver(field, await installation.accept(files.paths))
+
+
+async def _deliver(field: Field, sids: list[RecordingSid]) -> Delivery:
+    installation = field.installation
     async with start("worker_process", installation.job) as worker:
         began = time.perf_counter()
         await worker.go()

@@ -17,8 +17,10 @@ from benchmarks.contenders import (
     boto3_upload_file,
     callreel,
     callreel_encrypting,
+    from_the_caller_on,
     s5cmd,
     s5cmd_as_many,
+    unsealed_from_the_caller_on,
 )
 from benchmarks.recordings import Files
 from callreel.bucket.s3 import S3Bucket
@@ -36,6 +38,10 @@ CONTENDERS: Mapping[str, Contender] = {
     "boto3 put_object": boto3_put_object,
 }
 SEALING: Mapping[str, Contender] = {"callreel": callreel, "callreel, encrypting": callreel_encrypting}
+AT_REST: Mapping[str, Contender] = {
+    "callreel": from_the_caller_on,
+    "callreel, plain at rest": unsealed_from_the_caller_on,
+}
 AT_ONCE = 32
 
 _run_numbers = itertools.count()

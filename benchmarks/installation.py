@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from benchmarks.servers import S3Server
 from callreel.app import Database, open_parts
+from callreel.births import Births
+from callreel.media_keys import MediaKeys, NewKey
 from callreel.model.account import Account
 from callreel.model.credential import Credential
 from callreel.model.intake import Intake
 from callreel.model.recording import State
-from callreel.model.sid import RecordingSid
+from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
 from callreel.parts import Parts
 from callreel.settings import Settings, load_settings
@@ -73,8 +75,12 @@ class Installation:
             clock=self.parts.clock,
         )
 
-    async def accept(self, paths: Sequence[Path]) -> list[RecordingSid]:
-        """Hand these files in; on return each is acknowledged: file, row and job are durable."""
+    async def accept(self, paths: Sequence[Path], *, sealed: bool = True) -> list[RecordingSid]:
+        """Hand these files in; on return each is acknowledged: file, row and job are durable.
+
+        Not `sealed`: as if media at rest were not sealed, which no setting can ask for.
+        """
+        births = self.parts.births if sealed else _plain_births(self.parts)
         free = asyncio.Semaphore(FILLERS)
 
         async def hand_in(path: Path) -> RecordingSid:
@@ -84,7 +90,7 @@ class Installation:
                     Intake(account_sid=self.account.sid),
                     announced_bytes=path.stat().st_size,
                     limit_bytes=self.parts.chosen.max_upload_bytes,
-                    births=self.parts.births,
+                    births=births,
                     keyring=self.parts.keyring,
                     index=self.parts.index,
                 )
@@ -107,6 +113,24 @@ class Installation:
                 raise RuntimeError(f"{sid} is {recording.state}, not released: {recording.last_error}")
             keys.append(recording.object_key)
         return keys
+
+
+class _NoKey(NewKey):
+    """The media of a recording that lies as it came."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {"sealed_at_rest": False}
+
+
+class _NoKeys(MediaKeys):
+    async def mint(self, account_sid: AccountSid, sid: RecordingSid) -> NewKey:
+        return _NoKey(key=None, wrapped=b"")  # type: ignore[arg-type]
+
+
+def _plain_births(parts: Parts) -> Births:
+    keys = _NoKeys(ledger=parts.ledger, keyring=parts.keyring, clock=parts.clock)
+    return Births(spool=parts.spool, ledger=parts.ledger, keys=keys, clock=parts.clock)
 
 
 @asynccontextmanager
