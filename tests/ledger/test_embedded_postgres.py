@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -10,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from callreel.errors import Misconfigured
 from callreel.ledger import embedded_postgres
-from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.ledger.embedded_postgres import RESERVE_BYTES, EmbeddedPostgres
 from tests.conftest import psql
 
 
@@ -213,3 +215,43 @@ def test_the_server_gets_none_of_our_secrets(
     while b"postgres" not in (cmd := Path(f"/proc/{pid_of(server)}/cmdline").read_bytes()):
         assert time.monotonic() < deadline
     assert b"canary" not in cmd + Path(f"/proc/{pid_of(server)}/environ").read_bytes()
+
+
+def _on_a_disk_with(free_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def statvfs(path: Path) -> SimpleNamespace:
+        return SimpleNamespace(f_bavail=free_bytes // 4096, f_frsize=4096)
+
+    monkeypatch.setattr("callreel.ledger.embedded_postgres.os.statvfs", statvfs)
+
+
+def test_room_is_held_for_the_database_and_given_up_when_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedPostgres(tmp_path)
+    reserve = tmp_path / "postgres" / "reserve"
+    reserve.parent.mkdir()
+    _on_a_disk_with(100 * RESERVE_BYTES, monkeypatch)
+    server._tend_reserve()
+    assert reserve.stat().st_blocks * 512 >= RESERVE_BYTES
+    _on_a_disk_with(2 * RESERVE_BYTES, monkeypatch)
+    server._tend_reserve()
+    assert reserve.exists(), "there is room for the database without it"
+    _on_a_disk_with(RESERVE_BYTES // 4, monkeypatch)
+    server._tend_reserve()
+    assert not reserve.exists()
+    _on_a_disk_with(2 * RESERVE_BYTES, monkeypatch)
+    server._tend_reserve()
+    assert not reserve.exists(), "it would fill the disk again"
+
+
+def test_a_disk_that_refuses_the_reserve_does_not_prevent_a_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "postgres").mkdir()
+    _on_a_disk_with(100 * RESERVE_BYTES, monkeypatch)
+    monkeypatch.setattr("callreel.ledger.embedded_postgres.os.posix_fallocate", refuse)
+    EmbeddedPostgres(tmp_path)._tend_reserve()
+    assert not (tmp_path / "postgres" / "reserve").exists()

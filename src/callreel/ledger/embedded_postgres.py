@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 60.0
+RESERVE_BYTES = 32 << 20  # two segments of the write-ahead log
 _CAP_SETPCAP = 8  # linux/capability.h; some containers take it from root
 _HAS_PROC = Path("/proc/self/cwd").exists()
 _READY, _NOT_YET = 0, 1  # what pg_isready says; 2 is nobody there
@@ -106,8 +107,10 @@ class EmbeddedPostgres:
             finally:
                 users.close()
             self._shut_down()
+            (self._home / "reserve").unlink(missing_ok=True)
 
     def _make_it_answer(self) -> None:
+        self._tend_reserve()
         if not self._is_up():
             self._prepare_socket_dir()
             if not (self._cluster / "PG_VERSION").exists():
@@ -115,6 +118,24 @@ class EmbeddedPostgres:
             self._forget_stale_pid()
             self._launch()
         self._ensure_database()
+
+    def _tend_reserve(self) -> None:
+        """Hold room that only the database gets: its log has to go on, or to recover, on a disk others have filled.
+
+        The room is given up when the disk is all but full, and taken again when there is plenty. What nobody can
+        take is no reason not to start.
+        """
+        reserve = self._home / "reserve"
+        try:
+            status = os.statvfs(self._home)
+            free = status.f_bavail * status.f_frsize
+            if free < RESERVE_BYTES // 2:
+                reserve.unlink(missing_ok=True)
+            elif free > 16 * RESERVE_BYTES and not reserve.exists():
+                with reserve.open("wb") as file:
+                    os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            reserve.unlink(missing_ok=True)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
