@@ -17,12 +17,16 @@ from random import Random
 from callreel.app import open_parts
 from callreel.clock import SetClock, SystemClock
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.model.deed import Actor
+from callreel.model.deletion import DeletionStatus
 from callreel.model.person import Role
 from callreel.model.recording import Recording, State
 from callreel.parts import Parts
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.rehearsal.speech import speech
 from callreel.settings import load_settings
+from callreel.steps.delete_in_bulk import delete_in_bulk
+from callreel.steps.delete_many import delete_many
 from callreel.steps.open_account import open_account
 from tests.console.conftest import PASSWORD, admit, serving
 from tests.stage import BUCKET, MANAGER, WRITER, Stage
@@ -43,6 +47,7 @@ class Town:
     clock: SetClock
     s3: EmbeddedS3
     recordings: dict[str, Recording] = field(default_factory=dict)
+    more: dict[str, str] = field(default_factory=dict)  # other pages, by the names of their pictures
 
 
 @asynccontextmanager
@@ -73,6 +78,7 @@ async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
             await admit(parts, made[0], "listener@acme.example", Role.LISTENER)
             there = Town(base, parts, stage, clock, s3)
             await _fill(there, rows)
+            await _delete_some(there)
             yield there
             await parts.renditions.close()
     finally:
@@ -89,6 +95,7 @@ async def _fill(there: Town, rows: int) -> None:
             "from_number": rng.choice(NUMBERS),
             "to_number": rng.choice(OTHERS),
             "source": rng.choice(SOURCES),
+            "campaign": rng.choice(("Spring renewals", "Winback", None)),
         }
         await stage.choose(aws_storage_enabled=word != "completed")
         taken = await stage.take_in(body, **call)
@@ -98,6 +105,26 @@ async def _fill(there: Town, rows: int) -> None:
     call = {"call_sid": "CA" + "7" * 32, "from_number": NUMBERS[0], "to_number": OTHERS[0], "source": "DialVerb"}
     there.recordings["bucket"] = await stage.carry_until_settled(await stage.take_in(body, **call))
     clock.advance(60)
+
+
+async def _delete_some(there: Town) -> None:
+    """A deletion that was only asked for, and one that is done."""
+    parts, account_sid = there.parts, there.stage.account_sid
+    held = [r.sid for word, r in there.recordings.items() if word in ("bucket", "completed", "parked")]
+    more = {"ledger": parts.ledger, "clock": there.clock, "by": Actor("US" + "0" * 32)}
+    draft = DeletionStatus.DRY_RUN
+    asked = await delete_in_bulk(account_sid, held, status=draft, receipt_email=None, **more)
+    doomed = [(await there.stage.carry_until_settled(await there.stage.take_in(speech(2, seed=s)))).sid for s in (1, 2)]
+    doomed.append(there.recordings["parked"].sid)
+    done = await delete_in_bulk(account_sid, doomed, status=DeletionStatus.RUNNING, receipt_email=None, **more)
+    await delete_many(done.sid, ledger=parts.ledger, clock=there.clock)
+    campaigns = await parts.ledger.campaigns.list(account_sid, place=None, size=1)
+    there.more = {
+        "deletion-asked": f"/console/deletions/{asked.sid}",
+        "deletion-done": f"/console/deletions/{done.sid}",
+        "call": f"/console/calls/{there.recordings['bucket'].call_sid}",
+        "campaign": f"/console/campaigns/{campaigns.rows[0].sid}",
+    }
 
 
 async def _brought(there: Town, taken: Recording, word: str) -> Recording:

@@ -12,7 +12,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from callreel.console import api_keys, assets, audit, credentials, export, recordings, sign_in, theme
+from callreel.console import (
+    api_keys,
+    assets,
+    audit,
+    calls,
+    campaigns,
+    credentials,
+    deletions,
+    export,
+    recordings,
+    sign_in,
+    theme,
+)
 from callreel.console.cookies import cookie
 from callreel.console.pages import bare_page, page
 from callreel.console.visit import VISITOR, Visit
@@ -27,6 +39,9 @@ SCREENS: Sequence[Sequence[Route]] = (
     theme.ROUTES,
     recordings.ROUTES,
     export.ROUTES,
+    deletions.ROUTES,
+    calls.ROUTES,
+    campaigns.ROUTES,
     credentials.ROUTES,
     api_keys.ROUTES,
     audit.ROUTES,

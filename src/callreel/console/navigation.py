@@ -18,7 +18,15 @@ class Item:
 
 
 NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
-    ("Logs", (Item("/recordings", "Recordings", "mic"),)),
+    (
+        "Logs",
+        (
+            Item("/recordings", "Recordings", "mic"),
+            Item("/calls", "Calls", "phone"),
+            Item("/campaigns", "Campaigns", "book"),
+            Item("/deletions", "Deletions", "trash", Right.DELETE),
+        ),
+    ),
     ("Storage", (Item("/credentials", "Credentials", "key", Right.CREDENTIALS),)),
     (
         "Account",

@@ -114,7 +114,7 @@ class Calls:
         """Those call logs of an account that there are of these SIDs, in no order."""
         if not sids:
             return []
-        query = select(calls).where(calls.c.account_sid == account_sid, calls.c.sid.in_(sids))
+        query = _WITH_CAMPAIGN.where(calls.c.account_sid == account_sid, calls.c.sid.in_(sids))
         async with self._engine.connect() as connection:
             return [_call(row) for row in (await connection.execute(query)).mappings()]
 

@@ -42,8 +42,8 @@ from callreel.ledger.tables import calls, deletion_items, deletions, recordings
 from callreel.model.campaign import CampaignStatus
 from callreel.model.create_key import CreateKey
 from callreel.model.deed import Deed
-from callreel.model.deletion import Deletion, DeletionItem, DeletionKind, DeletionStatus
-from callreel.model.recording import State
+from callreel.model.deletion import Deletion, DeletionItem, DeletionKind, DeletionStatus, FrozenGroup
+from callreel.model.recording import COMPLETED, State
 from callreel.model.sid import AccountSid
 
 DELETE_MANY = "delete-many"
@@ -170,6 +170,20 @@ class Deletions:
         async with self._engine.connect() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return make_page([_read(row) for row in rows], place=place, size=size)
+
+    async def standings(self, account_sid: AccountSid, sid: str) -> Sequence[FrozenGroup]:
+        """How the recordings that were frozen stand now, in groups. One walk over the deletion's items."""
+        r, bucket = recordings.c, case((recordings.c.is_external, recordings.c.bucket), else_=None)
+        is_done, is_held = r.state.in_(COMPLETED), r.legal_hold_at.is_not(None)
+        query = (
+            select(bucket.label("bucket"), is_done.label("is_done"), is_held.label("is_held"), func.count().label("n"))
+            .select_from(deletion_items.join(recordings, r.sid == deletion_items.c.subject_sid))
+            .where(deletion_items.c.deletion_sid == sid, r.account_sid == account_sid)
+            .group_by(bucket, is_done, is_held)
+        )
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(query)).all()
+        return [FrozenGroup(bucket=row.bucket, is_done=row.is_done, is_held=row.is_held, count=row.n) for row in rows]
 
     async def list_failed(self, sid: str, *, after: int = 0, limit: int = 1000) -> Sequence[DeletionItem]:
         """What could not be deleted, with the reasons, in order."""

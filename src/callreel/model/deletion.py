@@ -56,3 +56,15 @@ class DeletionItem:
     position: int
     subject_sid: str
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrozenGroup:
+    """So many of a deletion's recordings stand alike: in which of the customer's buckets (None: here), completed or
+    not, under a legal hold or not. Only completed ones without a hold can be deleted.
+    """
+
+    bucket: str | None
+    is_done: bool
+    is_held: bool
+    count: int

@@ -41,3 +41,28 @@ addEventListener("click", async (event) => {
   button.classList.add("copied");
   setTimeout(() => button.classList.remove("copied"), 1500);
 });
+
+// Selecting rows: the bar appears with the first one.
+const rows = () => [...document.querySelectorAll("input[form=selecting]:enabled")];
+const page = document.querySelector("[data-select-page]");
+const bar = document.querySelector("[data-bulk]");
+function count() {
+  if (!bar) return;
+  const all = rows();
+  const chosen = all.filter((row) => row.checked).length;
+  bar.hidden = chosen === 0;
+  bar.querySelector("[data-bulk-count]").textContent = `${chosen} selected`;
+  page.checked = chosen > 0 && chosen === all.length;
+  page.indeterminate = chosen > 0 && chosen < all.length;
+  page.disabled = all.length === 0;
+}
+addEventListener("change", (event) => {
+  if (event.target === page) rows().forEach((row) => (row.checked = page.checked));
+  if (event.target === page || event.target.matches("input[form=selecting]")) count();
+});
+addEventListener("click", (event) => {
+  if (!event.target.closest("[data-select-none]")) return;
+  rows().forEach((row) => (row.checked = false));
+  count();
+});
+count();
