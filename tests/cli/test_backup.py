@@ -17,6 +17,7 @@ from callreel.app import open_parts
 from callreel.at_rest.backup_file import BackupFile, write_backup
 from callreel.clock import SetClock
 from callreel.errors import Misconfigured
+from callreel.ledger.audit import INSTALLATION
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.backup import Manifest
 from callreel.model.recording import State
@@ -106,6 +107,8 @@ async def test_a_restored_installation_goes_on_with_what_survived(
         assert adopted is not None
         assert (adopted.state, adopted.verify_method) == (State.DELIVERED, "read")
         assert [path.name.partition(".")[0] for path in parts.spool.quarantine.iterdir()] == [late.sid]
+        chain = [row async for row in parts.ledger.audit.read_chain(INSTALLATION)]
+        assert (chain[-1].action, chain[-1].details["without_media"]) == ("backup.restored", 1)
         key = await parts.keys.of_media(found[waiting.sid])
         assert b"".join(parts.spool.read_media(found[waiting.sid], key)) == a_wav(seed=1)
     assert stage.s3.keys(BUCKET) == [adopted.object_key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from callreel.app import current_keys
 from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts_and_url
 from callreel.model.backup import Manifest
+from callreel.model.deed import OPERATOR, Action
 from callreel.parts import Parts
 from callreel.steps.back_up import back_up
 
@@ -29,9 +30,12 @@ def backup(
     master = current_keys(settings)[0]
 
     async def work(parts: Parts, database_url: str) -> tuple[Manifest, int]:
-        return await back_up(
+        manifest, size_bytes = await back_up(
             file, ledger=parts.ledger, spool=parts.spool, database_url=database_url, master=master, clock=parts.clock
         )
+        made: dict[str, Any] = {"schema": manifest.schema, "size_bytes": size_bytes, "master_key_id": master.id.hex()}
+        await parts.ledger.audit.write(OPERATOR.deed(Action.BACKUP_MADE, None, None, **made))
+        return manifest, size_bytes
 
     manifest, size_bytes = with_parts_and_url(settings, work)
     document = {

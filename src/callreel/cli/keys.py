@@ -7,6 +7,7 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,6 +15,7 @@ from callreel.cli.asked import FAILED, Asked, command
 from callreel.cli.installation import with_parts
 from callreel.errors import Misconfigured
 from callreel.ledger.sealed_values import SealedValues
+from callreel.model.deed import OPERATOR, Action
 from callreel.parts import Parts
 from callreel.sealing.key_file import KeyFile
 from callreel.sealing.master_key import parse_master_keys
@@ -37,7 +39,15 @@ def rotate(asked: Asked) -> None:
 
     async def work(parts: Parts) -> Rotated:
         values = SealedValues(parts.ledger.engine)
-        return await rotate_keys(values=values, keyring=parts.keyring, key_file=key_file, pause=asyncio.sleep)
+        done = await rotate_keys(values=values, keyring=parts.keyring, key_file=key_file, pause=asyncio.sleep)
+        told: dict[str, Any] = {
+            "key_id": done.key_id,
+            "rewrapped": sum(done.rewrapped.values()),
+            "retired": done.retired,
+        }
+        deed = OPERATOR.deed(Action.MASTER_KEY_ROTATED, None, None, **told, broken=len(done.broken))
+        await parts.ledger.audit.write(deed)
+        return done
 
     with _alone(settings.data_dir):
         done = with_parts(settings, work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 
@@ -11,6 +12,7 @@ from callreel.errors import CallreelError
 from callreel.ledger.deletions import DELETE_MANY, RECEIPT
 from callreel.ledger.jobs import JobRow, live_subjects, release_jobs, route_of
 from callreel.migration.remind_moves import remind_moves
+from callreel.model.deed import CALLREEL, Action
 from callreel.parts import Parts
 from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
@@ -47,6 +49,13 @@ async def _reconcile(parts: Parts) -> None:
         quarantined=found.quarantined[:20],
         unknown_objects=found.unknown_objects[:20],
     )
+    told: dict[str, Any] = {
+        "adopted": len(found.adopted),
+        "without_media": len(found.without_media),
+        "quarantined": len(found.quarantined),
+        "unknown_objects": len(found.unknown_objects),
+    }
+    await parts.ledger.audit.write(CALLREEL.deed(Action.BACKUP_RESTORED, None, None, **told))
     await asyncio.to_thread(parts.spool.forget_restored)
 
 
