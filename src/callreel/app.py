@@ -181,6 +181,8 @@ def _chosen(settings: Settings) -> Chosen:
             source_free_minutes=settings.price_source_free_minutes,
             source_minute_month=settings.price_source_minute_month,
             bucket_gb_month=settings.price_bucket_gb_month,
+            glacier_ir_gb_month=settings.price_glacier_ir_gb_month,
+            deep_archive_gb_month=settings.price_deep_archive_gb_month,
         ),
     )
 

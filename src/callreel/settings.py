@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     price_source_free_minutes: int = Field(10_000, ge=0, description="minutes the source stores for nothing")
     price_source_minute_month: float = Field(0.0005, ge=0, description="dollars a minute and month at the source")
     price_bucket_gb_month: float = Field(0.023, ge=0, description="dollars a GB and month in the bucket")
+    price_glacier_ir_gb_month: float = Field(0.004, ge=0, description="the same in Glacier Instant Retrieval")
+    price_deep_archive_gb_month: float = Field(0.00099, ge=0, description="the same in Glacier Deep Archive")
     rendition_cache_bytes: int = Field(1 << 30, ge=0, description="how much of the disk encoded MP3s may keep")
 
     @field_validator("allowed_private_networks", mode="before")

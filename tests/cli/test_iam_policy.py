@@ -38,7 +38,7 @@ def test_write_is_twilios_own_policy(callreel: Callreel) -> None:
     }
 
 
-def test_manage_adds_read_delete_and_cors_and_nothing_else(callreel: Callreel) -> None:
+def test_manage_adds_read_delete_versions_and_cors_and_nothing_else(callreel: Callreel) -> None:
     written, managed = (
         _statements(document(callreel(*WANTED))),
         _statements(document(callreel(*WANTED, "--for=manage"))),
@@ -48,6 +48,8 @@ def test_manage_adds_read_delete_and_cors_and_nothing_else(callreel: Callreel) -
     assert {action for one in added for action in one["Action"]} == {
         "s3:GetObject",
         "s3:DeleteObject",
+        "s3:GetObjectVersion",
+        "s3:DeleteObjectVersion",
         "s3:GetBucketCORS",
         "s3:PutBucketCORS",
     }
@@ -80,3 +82,12 @@ def test_without_a_prefix_the_whole_bucket_is_below(callreel: Callreel) -> None:
 def test_what_would_widen_the_policy_is_wrong_usage(callreel: Callreel, bucket: str, prefix: str) -> None:
     refused = callreel("iam-policy", "--bucket", bucket, "--prefix", prefix)
     assert (refused.exit_code, refused.stdout) == (2, "")
+
+
+def test_manage_with_object_lock_has_what_versions_holds_and_the_test_need(callreel: Callreel) -> None:
+    for shape in ("json", "cloudformation", "terraform"):
+        shown = callreel(*WANTED, "--for", "manage", "--object-lock", "--format", shape).stdout
+        for action in ("PutObjectRetention", "PutObjectLegalHold", "DeleteObjectVersion", "PutBucketCORS", "GetObject"):
+            assert f"s3:{action}" in shown
+    plain = json.dumps(document(callreel(*WANTED, "--for", "manage")))
+    assert "LegalHold" not in plain

@@ -7,7 +7,8 @@ import pytest
 from callreel.model.recording import State
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
-from tests.web.conftest import CALL, UNKNOWN, WAV, Caller, Record
+from callreel.steps.delete_many import delete_many
+from tests.web.conftest import CALL, UNKNOWN, WAV, Caller, Carry, Record
 
 
 async def create(caller: Caller, name: str = "Spring", **headers: str) -> dict[str, object]:
@@ -134,3 +135,26 @@ async def test_another_accounts_sid_is_404(acme: Caller, stranger: Caller) -> No
     assert (await stranger.post(f"{acme.own_path}/Campaigns", {"FriendlyName": "x"})).status == 404
     assert await campaigns(stranger) == []
     assert (await campaigns(acme))[0]["friendly_name"] == "Spring"
+
+
+async def test_a_closed_account_takes_everything_along_where_its_settings_say_so(
+    acme: Caller, branch: Caller, deliver: Carry, parts: Parts
+) -> None:
+    sid = (await branch.upload(WAV, f"?CallSid={CALL}")).json()["sid"]
+    await deliver(sid)
+    await branch.post(f"{branch.own_path}/DeletionSettings", {"DeleteObjectsWithCallLogs": "true"})
+    closed = await acme.post(f"{branch.account_path}.json", {"Status": "closed"})
+    assert closed.json()["status"] == "closed"
+    (deletion,) = (await parts.ledger.deletions.list(branch.account.sid, place=None, size=5)).rows
+    assert (str(deletion.kind), deletion.matched, deletion.removes_objects) == ("account", 2, True)
+    assert await delete_many(deletion.sid, ledger=parts.ledger, clock=parts.clock)
+    done = await parts.ledger.deletions.fetch(branch.account.sid, deletion.sid)
+    assert (str(done.status), done.deleted, done.failed) == ("completed", 2, 0)
+    recording = await parts.ledger.recordings.fetch(branch.account.sid, RecordingSid(sid))
+    assert recording.state is State.DELETING
+
+
+async def test_a_closed_account_keeps_everything_by_default(acme: Caller, branch: Caller, parts: Parts) -> None:
+    await branch.upload(WAV, f"?CallSid={CALL}")
+    assert (await acme.post(f"{branch.account_path}.json", {"Status": "closed"})).status == 200
+    assert (await parts.ledger.deletions.list(branch.account.sid, place=None, size=5)).rows == []

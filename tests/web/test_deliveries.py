@@ -176,6 +176,23 @@ async def test_without_a_sid_events_are_the_accounts_alerts(acme: Caller, strang
     assert (await stranger.get(f"{stranger.own_path}/Events")).json()["events"] == []
 
 
+async def test_an_accounts_events_come_in_pages_and_by_level_and_date(acme: Caller, clock: SetClock) -> None:
+    for _ in range(3):
+        await acme.upload(WAV, "?RecordingStatusCallback=nowhere")
+        clock.advance(86_400)
+    first = (await acme.get(f"{acme.own_path}/Events?PageSize=2&Level=warning")).json()
+    second = (await acme.get(first["meta"]["next_page_url"].removeprefix(acme.base))).json()
+    assert (len(first["events"]), len(second["events"]), second["meta"]["next_page_url"]) == (2, 1, None)
+    told = [event["at"] for event in first["events"] + second["events"]]
+    assert told == sorted(told, reverse=True)
+    back = (await acme.get(second["meta"]["previous_page_url"].removeprefix(acme.base))).json()
+    assert back["events"] == first["events"]
+    for query, count in (("Code=13256", 3), ("Code=1", 0), ("Level=error", 0), ("DateCreated=2026-11-22", 1)):
+        assert len((await acme.get(f"{acme.own_path}/Events?{query}")).json()["events"]) == count
+    for query in ("Level=loud", "Code=x", "Code=123456", "DateCreated=never", "PageToken=x"):
+        assert (await acme.get(f"{acme.own_path}/Events?{query}")).status == 400
+
+
 async def test_an_external_recording_is_played_from_its_bucket(
     acme: Caller, deliver: Carry, clock: SetClock, tmp_path: Path
 ) -> None:

@@ -13,6 +13,9 @@ Partition = Literal["aws", "aws-us-gov", "aws-cn"]
 
 _WRITE = ["s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
 _MANAGE = ["s3:GetObject", "s3:DeleteObject"]
+_VERSIONS = ["s3:GetObjectVersion", "s3:DeleteObjectVersion"]
+_LOCK = ["s3:PutObjectRetention", "s3:PutObjectLegalHold", "s3:GetObjectRetention", "s3:GetObjectLegalHold"]
+_LOCK_OF_BUCKET = ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersioning"]
 _CORS = ["s3:GetBucketCORS", "s3:PutBucketCORS"]
 _KMS = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
 
@@ -24,8 +27,10 @@ def policy(
     purpose: Purpose = "write",
     partition: Partition = "aws",
     kms_key_arn: str | None = None,
+    object_lock: bool = False,
 ) -> dict[str, Any]:
-    """The policy document of a key that writes below a prefix; `manage` also reads, deletes and sets CORS.
+    """The policy document of a key that writes below a prefix; `manage` also reads, deletes and sets CORS;
+    with `object_lock` also what `ObjectLockMode` and legal holds need.
 
     The first three statements are Twilio's, names and all. The first of them denies nothing by itself (`NotAction *`
     is every action but all of them) and stays for those who compare. Raises `InvalidDestination`.
@@ -40,7 +45,11 @@ def policy(
     ]
     if purpose == "manage":
         statements.append(_allow("ManageUserAllowReadAndDelete", _MANAGE, below))
+        statements.append(_allow("ManageUserAllowVersions", _VERSIONS, below))
         statements.append(_allow("ManageUserAllowCors", _CORS, whole))
+    if object_lock:
+        statements.append(_allow("UploadUserAllowObjectLock", _LOCK, below))
+        statements.append(_allow("UploadUserSeeObjectLock", _LOCK_OF_BUCKET, whole))
     if kms_key_arn is not None:
         statements.append(_allow("UploadUserAllowKmsKey", _KMS, kms_key_arn))
     return {"Version": "2012-10-17", "Statement": statements}

@@ -15,6 +15,7 @@ from callreel.model.deed import OPERATOR, Action
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
 from callreel.steps import open_account
+from callreel.steps.close_account import delete_with_account
 
 app = typer.Typer(add_completion=False, help="Accounts, their tokens and their API keys.", no_args_is_help=True)
 keys = typer.Typer(add_completion=False, help="API keys of an account.", no_args_is_help=True)
@@ -84,7 +85,11 @@ def activate(asked: Asked, sid: Sid) -> None:
 
 @command(app, "accounts close", example="callreel accounts close AC…")
 def close(asked: Asked, sid: Sid) -> None:
-    """Close an account for good. Its recordings stay and are delivered."""
+    """Close an account for good. Its recordings stay and are delivered, unless its deletion settings say otherwise.
+
+    With DeleteObjectsWithCallLogs a job deletes its call logs, its recordings and their objects. Close it again for
+    what could not go yet.
+    """
     _change(asked, sid, AccountStatus.CLOSED)
 
 
@@ -174,7 +179,7 @@ def _change(asked: Asked, sid: str, status: AccountStatus) -> None:
         account = await parts.ledger.accounts.fetch(AccountSid(sid))
         if account.status is AccountStatus.CLOSED and status is not AccountStatus.CLOSED:
             raise StateConflict(f"The account {sid} is closed, and a closed account stays closed")
-        return await open_account.change_account(
+        changed = await open_account.change_account(
             account,
             friendly_name=None,
             status=status,
@@ -182,6 +187,9 @@ def _change(asked: Asked, sid: str, status: AccountStatus) -> None:
             clock=parts.clock,
             by=OPERATOR,
         )
+        if status is AccountStatus.CLOSED:
+            await delete_with_account(changed.sid, ledger=parts.ledger, clock=parts.clock, by=OPERATOR)
+        return changed
 
     changed = with_parts(asked.settings(), work)
     asked.answer(

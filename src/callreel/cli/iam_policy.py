@@ -32,10 +32,15 @@ def iam_policy(
     shape: Annotated[Literal["json", "terraform", "cloudformation"], typer.Option("--format")] = "json",
     partition: Annotated[Partition, typer.Option(help="GovCloud and China have partitions of their own.")] = "aws",
     kms_key: Annotated[str | None, typer.Option(metavar="ARN", help="The key of a bucket with SSE-KMS.")] = None,
+    object_lock: Annotated[
+        bool, typer.Option("--object-lock", help="Also what Object Lock and legal holds need.")
+    ] = False,
 ) -> None:
     """Print the least an access key must be allowed, as an IAM policy."""
     try:
-        document = policy(bucket, prefix, purpose=purpose, partition=partition, kms_key_arn=kms_key)
+        document = policy(
+            bucket, prefix, purpose=purpose, partition=partition, kms_key_arn=kms_key, object_lock=object_lock
+        )
     except InvalidDestination as why:
         raise typer.BadParameter(why.message) from why
     if shape == "terraform":

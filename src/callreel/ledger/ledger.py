@@ -40,6 +40,8 @@ from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.sources import Sources
 from callreel.ledger.tables import idempotency_keys, moves, recordings, tombstones
+from callreel.ledger.tables import moves, recordings, tombstones
+from callreel.ledger.usage import UsageBook
 from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State
 
@@ -72,6 +74,7 @@ class Ledger:
         self.items = MovedItems(engine, clock)
         self.deletions = Deletions(engine, clock)
         self.holds = Holds(engine, clock)
+        self.usage = UsageBook(engine, self.settings, clock)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.people = People(engine)

@@ -6,19 +6,25 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from callreel.errors import InvalidParameter
+from callreel.ledger.alerts import AlertFilter
 from callreel.ledger.paging import Page
 from callreel.model.account import Account
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
 from callreel.web.answers import alert_json, callback_json, json_answer, move_json
 from callreel.web.auth import Acting, Opened
-from callreel.web.description import answers, asks, page_of, shape
+from callreel.web.description import PAGING, answers, asks, page_of, shape
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import MOST, PageWish, envelope_v1, links_of
 from callreel.web.routes import on
+from callreel.web.spans import read_span, span_parameters
 
 router = APIRouter()
 PATH = "/v1/Accounts/{account_sid}/Events"
+LEVELS = ("notice", "warning", "error")
+_DATES = span_parameters("DateCreated")
+_FILTERS = ("Level", "Code", *_DATES)
 EVENT = shape(
     kind="text",
     at="text",
@@ -43,21 +49,29 @@ EVENT = shape(
         "With RecordingSid: everything about it, oldest first. Without: the account's newest alerts",
         page_of("events", EVENT),
     ),
-    openapi_extra=asks(RecordingSid="text", PageSize="integer"),
+    openapi_extra=asks(RecordingSid="text", Level="text", Code="integer", **_DATES, **PAGING),
 )
 async def list_events(account: Acting, parts: Opened, query: Query) -> Response:
     """List what happened"""
     wish = PageWish.read(query)
     sid = _recording_sid(query)
-    if sid is None:
-        found = await parts.ledger.alerts.list(account.sid, limit=wish.size)
-        rows = [alert_json(alert) for alert in found]
-    else:
-        rows = await _of_recording(account, RecordingSid(sid), parts)
     path = f"{parts.public_url}/callreel{PATH.format(account_sid=account.sid)}"
-    only: Page[Any] = Page(rows, has_next=False, has_previous=False)
-    links = links_of(path, [("RecordingSid", sid)] if sid else [], wish, only)
-    return json_answer(envelope_v1("events", rows, wish, links))
+    if sid is not None:
+        rows = await _of_recording(account, RecordingSid(sid), parts)
+        only: Page[Any] = Page(rows, has_next=False, has_previous=False)
+        return json_answer(envelope_v1("events", rows, wish, links_of(path, [("RecordingSid", sid)], wish, only)))
+    page = await parts.ledger.alerts.page(account.sid, _wanted(query), place=wish.place, size=wish.size)
+    filters = [(name, value) for name in _FILTERS if (value := query.text(name)) is not None]
+    rows = [alert_json(found.alert) for found in page.rows]
+    return json_answer(envelope_v1("events", rows, wish, links_of(path, filters, wish, page)))
+
+
+def _wanted(query: Parameters) -> AlertFilter:
+    span = read_span(query, "DateCreated")
+    code = query.number("Code", least=0)
+    if code is not None and code > 99_999:
+        raise InvalidParameter("Code has at most five digits", parameter="Code")
+    return AlertFilter(level=query.choice("Level", LEVELS), code=code, since=span.start, before=span.stop)
 
 
 def _recording_sid(query: Parameters) -> str | None:

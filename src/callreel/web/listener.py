@@ -39,6 +39,7 @@ from callreel.web import (
     source_webhook,
     sources,
     uploads,
+    usage,
     video_compositions,
     video_media,
     video_recordings,
@@ -82,6 +83,7 @@ ROUTERS: dict[Surface, tuple[APIRouter, ...]] = {
         campaigns.router,
         bulk_delete.router,  # before what fits any name below Recordings
         own_recordings.router,
+        usage.router,
         sources.router,
         source_webhook.router,
     ),

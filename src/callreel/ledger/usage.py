@@ -1,0 +1,93 @@
+"""What an account keeps, summed up: one walk over its recordings, remembered for a minute."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Integer, Select, case, cast, func, literal, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from callreel.clock import Clock
+from callreel.ledger.settings import SettingsBook
+from callreel.ledger.tables import recordings
+from callreel.model.recording import COMPLETED
+from callreel.model.sid import AccountSid
+from callreel.model.storage_settings import RecordingKind
+from callreel.model.usage import AGES_DAYS, Usage, UsageRow
+
+REMEMBERED_S = 60.0
+_MOST_REMEMBERED = 10_000
+
+
+class UsageBook:
+    """Sums by account. One account is summed up once at a time, however many ask."""
+
+    def __init__(self, engine: AsyncEngine, settings: SettingsBook, clock: Clock) -> None:
+        self._engine, self._settings, self._clock = engine, settings, clock
+        self._known: dict[AccountSid, tuple[float, Usage]] = {}
+        self._summing: dict[AccountSid, asyncio.Lock] = {}
+
+    async def of(self, account_sid: AccountSid) -> Usage:
+        """What an account keeps, at most a minute old: `as_of` says when it was so."""
+        if len(self._known) > _MOST_REMEMBERED:
+            self._known.clear()
+            self._summing.clear()
+        async with self._summing.setdefault(account_sid, asyncio.Lock()):
+            at, usage = self._known.get(account_sid, (0.0, None))
+            if usage is None or self._clock.monotonic() - at > REMEMBERED_S:
+                usage = await self._sum_up(account_sid)
+                self._known[account_sid] = (self._clock.monotonic(), usage)
+            return usage
+
+    async def _sum_up(self, account_sid: AccountSid) -> Usage:
+        now = self._clock.now()
+        async with self._engine.connect() as connection:
+            rows = (await connection.execute(summing(account_sid, now))).all()
+        settings = await self._settings.read_all(row.settings_id for row in rows)
+        found: dict[tuple[str, bool, str, int], UsageRow] = {}
+        for row in rows:
+            storage_class = (settings[row.settings_id].storage_class or "STANDARD") if row.is_external else ""
+            key = (row.kind, row.is_external, storage_class, row.age)
+            before = found.get(key)
+            found[key] = UsageRow(
+                kind=RecordingKind(row.kind),
+                is_external=row.is_external,
+                storage_class=storage_class,
+                age=row.age,
+                recordings=row.recordings + (before.recordings if before else 0),
+                duration_ms=int(row.duration_ms) + (before.duration_ms if before else 0),
+                size_bytes=int(row.size_bytes) + (before.size_bytes if before else 0),
+            )
+        return Usage(as_of=now, rows=_in_order(found))
+
+
+def summing(account_sid: AccountSid, now: datetime) -> Select[Any]:
+    """The one query: what is completed, by kind, place, settings and age."""
+    c = recordings.c
+    age = _age(c.date_created, now).label("age")
+    return (
+        select(
+            c.kind,
+            c.is_external,
+            c.settings_id,
+            age,
+            func.count().label("recordings"),
+            func.sum(c.duration_ms).label("duration_ms"),
+            func.sum(func.coalesce(c.blob_size_bytes, c.media_size_bytes)).label("size_bytes"),
+        )
+        .where(c.account_sid == account_sid, c.state.in_(sorted(COMPLETED)))
+        .group_by(c.kind, c.is_external, c.settings_id, age)
+    )
+
+
+def _age(created: ColumnElement[Any], now: datetime) -> ColumnElement[int]:
+    """Which of the age groups a recording is in: 0 is the youngest."""
+    older = [(created > literal(now - timedelta(days=days)), number) for number, days in enumerate(AGES_DAYS)]
+    return cast(case(*older, else_=len(AGES_DAYS)), Integer)
+
+
+def _in_order(found: dict[tuple[str, bool, str, int], UsageRow]) -> Sequence[UsageRow]:
+    return [found[key] for key in sorted(found)]
