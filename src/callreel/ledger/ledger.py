@@ -40,7 +40,6 @@ from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.sources import Sources
 from callreel.ledger.tables import idempotency_keys, moves, recordings, tombstones
-from callreel.ledger.tables import moves, recordings, tombstones
 from callreel.ledger.usage import UsageBook
 from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State

@@ -354,6 +354,14 @@ recordings = Table(
         "sid",
         postgresql_where=text("object_fate = 'remains'"),
     ),
+    # Usage is summed up from this index alone. None of its columns changes on a recording's way to its bucket.
+    Index(
+        "ix_recordings_usage",
+        "account_sid",
+        "date_created",
+        postgresql_include=["kind", "settings_id", "duration_ms", "media_size_bytes"],
+        postgresql_where=text("NOT unfinished AND deleted_at IS NULL"),
+    ),
     Index("ix_recordings_purge", "purge_after", postgresql_where=text("purge_after IS NOT NULL")),
     CheckConstraint("fence >= 1", name="fence"),
     # Room on each page for the moves of its rows, so that they stay heap-only.

@@ -1,4 +1,4 @@
-"""What an account keeps, summed up: one walk over its recordings, remembered for a minute."""
+"""What an account keeps, summed up: one walk over an index, remembered for a minute."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Integer, Select, case, cast, func, literal, not_, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.tables import recordings
-from callreel.model.recording import COMPLETED
+from callreel.model.recording import State
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
 from callreel.model.usage import AGES_DAYS, Usage, UsageRow
@@ -45,16 +45,17 @@ class UsageBook:
     async def _sum_up(self, account_sid: AccountSid) -> Usage:
         now = self._clock.now()
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(summing(account_sid, now))).all()
+            rows = [row for query in summing(account_sid, now) for row in await connection.execute(query)]
         settings = await self._settings.read_all(row.settings_id for row in rows)
         found: dict[tuple[str, bool, str, int], UsageRow] = {}
         for row in rows:
-            storage_class = (settings[row.settings_id].storage_class or "STANDARD") if row.is_external else ""
-            key = (row.kind, row.is_external, storage_class, row.age)
+            chosen = settings[row.settings_id]
+            storage_class = (chosen.storage_class or "STANDARD") if chosen.aws_storage_enabled else ""
+            key = (row.kind, chosen.aws_storage_enabled, storage_class, row.age)
             before = found.get(key)
             found[key] = UsageRow(
                 kind=RecordingKind(row.kind),
-                is_external=row.is_external,
+                is_external=chosen.aws_storage_enabled,
                 storage_class=storage_class,
                 age=row.age,
                 recordings=row.recordings + (before.recordings if before else 0),
@@ -64,23 +65,25 @@ class UsageBook:
         return Usage(as_of=now, rows=_in_order(found))
 
 
-def summing(account_sid: AccountSid, now: datetime) -> Select[Any]:
-    """The one query: what is completed, by kind, place, settings and age."""
+def summing(account_sid: AccountSid, now: datetime) -> Sequence[Select[Any]]:
+    """The two queries: what is finished, from an index alone, and what was delivered and is not released yet.
+
+    Where a recording lies follows from the settings it was sealed under, whose number never changes on its way;
+    `is_external` does, and would make every seal rewrite the index.
+    """
     c = recordings.c
     age = _age(c.date_created, now).label("age")
-    return (
-        select(
-            c.kind,
-            c.is_external,
-            c.settings_id,
-            age,
-            func.count().label("recordings"),
-            func.sum(c.duration_ms).label("duration_ms"),
-            func.sum(func.coalesce(c.blob_size_bytes, c.media_size_bytes)).label("size_bytes"),
-        )
-        .where(c.account_sid == account_sid, c.state.in_(sorted(COMPLETED)))
-        .group_by(c.kind, c.is_external, c.settings_id, age)
-    )
+    sums = select(
+        c.kind,
+        c.settings_id,
+        age,
+        func.count().label("recordings"),
+        func.sum(c.duration_ms).label("duration_ms"),
+        func.sum(c.media_size_bytes).label("size_bytes"),
+    ).where(c.account_sid == account_sid)
+    finished = sums.where(not_(c.unfinished), c.deleted_at.is_(None), c.media_size_bytes > 0)
+    delivered = sums.where(c.unfinished, c.state == State.DELIVERED)
+    return [query.group_by(c.kind, c.settings_id, age) for query in (finished, delivered)]
 
 
 def _age(created: ColumnElement[Any], now: datetime) -> ColumnElement[int]:

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _campaigns()
     _holds()
     _deletions()
+    _usage()
 
 
 def _deletion_settings() -> None:
@@ -75,6 +76,16 @@ def _holds() -> None:
     ):
         columns = ["account_sid", "date_created", "sid"]
         op.create_index(name, "recordings", columns, postgresql_where=sa.text(condition))
+
+
+def _usage() -> None:
+    op.create_index(
+        "ix_recordings_usage",
+        "recordings",
+        ["account_sid", "date_created"],
+        postgresql_include=["kind", "settings_id", "duration_ms", "media_size_bytes"],
+        postgresql_where=sa.text("NOT unfinished AND deleted_at IS NULL"),
+    )
 
 
 def _deletions() -> None:
