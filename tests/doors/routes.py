@@ -39,6 +39,16 @@ PREFIXES = {
     "users": "US",
     "media": "no-ticket",
     "static": "app.js",
+    "credentials": "CR",
+    "api-keys": "SK",
+    "people": "US",
+    "video": "RT",
+    "classes": "RC",
+    "migration": "MG",
+    "audit": "AU",
+    "storage": "CR",
+    "holds": "RE",
+    "deletions": "BD",
     "views": "1",
 }
 

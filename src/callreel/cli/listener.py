@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import resource
 import socket
@@ -10,14 +11,15 @@ from collections.abc import Callable, Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from callreel.cli.http_protocol import HttpProtocol
+from callreel.cli.http_protocol import watched_by
+from callreel.cli.slow_clients import Watch
 from callreel.errors import Misconfigured
 
 BACKLOG = 2048
 CONNECTIONS = 2000  # more at once are answered 503; each may hold a file and a database wait
 FINISH_S = 30  # requests under way may take this long after a stop
 KEEP_ALIVE_S = 75  # longer than the 60 s after which common proxies drop an idle upstream
-REQUEST_HEAD_BYTES = 64 * 1024
+LOOK_TICKS = 10  # of uvicorn's main loop, a tenth of a second each: how often slow clients are looked for
 OPEN_FILES = 65_536
 
 
@@ -53,11 +55,12 @@ class Listener(uvicorn.Server):
     """uvicorn, told from outside when to stop, and telling when it answers."""
 
     def __init__(self, app: ASGIApp, *, on_answering: Callable[[], None]) -> None:
+        watch = self.watch = Watch()
         super().__init__(
             uvicorn.Config(
                 app,
                 loop="none",
-                http=HttpProtocol,
+                http=watched_by(watch),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -67,7 +70,6 @@ class Listener(uvicorn.Server):
                 limit_concurrency=CONNECTIONS,
                 timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=FINISH_S,
-                h11_max_incomplete_event_size=REQUEST_HEAD_BYTES,
             )
         )
         self._on_answering = on_answering
@@ -80,6 +82,11 @@ class Listener(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_answering()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_TICKS == 0:
+            self.watch.look(asyncio.get_running_loop().time())
+        return await super().on_tick(counter)
 
     def stop(self) -> None:
         """No new connections; requests under way are finished."""
