@@ -8,7 +8,7 @@ DEV := .venv/dev-stamp
 SET_UP := tools/set_up.py pyproject.toml requirements-uv.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench chaos screenshots lock clean
+.PHONY: hostile help setup demo test serve check bench chaos screenshots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,10 @@ chaos: $(DEV) ## kill it, lie to it, break its disk; RECORDINGS=10000 SEED=7
 
 screenshots: $(DEV) ## take a picture of every page of the Console, light, dark and narrow
 	PYTHONPATH=src $(BIN)/python -m tests.console.screenshots
+
+hostile: $(DEV) ## hostile requests and 20,000 mutated media files (about ten minutes)
+	$(BIN)/python -m tests.doors.mutations 20000
+	HOSTILE_UPLOADS=20000 HOSTILE_REQUESTS=30 $(BIN)/python -m pytest -q -s tests/doors/test_hostile_inputs.py
 
 lock: $(DEV) ## renew the lock files within pyproject.toml's bounds
 	$(BIN)/python tools/lock.py

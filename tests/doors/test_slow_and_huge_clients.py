@@ -6,6 +6,8 @@ Real sockets; the time that has passed is given to the watch, so that nobody wai
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -18,6 +20,7 @@ from callreel.cli.listener import Listener, bind, url_of
 from callreel.cli.slow_clients import Conduct, Watch
 from callreel.parts import Parts
 from callreel.web.listener import make_web
+from tests.stage import a_wav
 from tests.web.conftest import Caller, Record
 
 
@@ -100,8 +103,6 @@ async def test_a_head_fed_byte_by_byte_gets_no_more_time(served: Served) -> None
 
 async def test_a_body_that_trickles_is_cut_off_and_nothing_is_kept(served: Served, acme: Caller, parts: Parts) -> None:
     auth = f"{acme.sid}:{acme.token}"
-    import base64
-
     head = (
         f"POST {acme.own_path}/Recordings HTTP/1.1\r\nHost: x\r\nContent-Type: audio/wav\r\nContent-Length: 100000\r\n"
         f"Authorization: Basic {base64.b64encode(auth.encode()).decode()}\r\n\r\n"
@@ -127,11 +128,7 @@ async def test_a_body_fast_enough_is_not_cut_off(served: Served) -> None:
 
 
 async def test_a_download_that_nobody_reads_is_cut_off(served: Served, acme: Caller, recorded: Record) -> None:
-    import base64
-
-    from tests.stage import a_wav
-
-    sid = (await recorded(a_wav(seconds=300)))["sid"]  # 4.8 MB: more than the sockets hold
+    sid = (await recorded(io.BytesIO(a_wav(seconds=300))))["sid"]  # 4.8 MB: more than the sockets hold
     auth = base64.b64encode(f"{acme.sid}:{acme.token}".encode()).decode()
     with socket.create_connection(("127.0.0.1", served.port)) as raw:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

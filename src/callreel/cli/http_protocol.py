@@ -30,7 +30,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(*given, **named)
         self._watch = watch or Watch()
         self._conduct = Conduct(self._cut_off, lambda: self.flow is not None and self.flow.read_paused)
-        self._head_bytes = 0
+        self._head_bytes = self._fed = 0
         self._is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -47,13 +47,14 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_refused:
             return
+        self._fed = len(data)
         self._head_bytes += len(data)
         super().data_received(data)
         if not self._is_refused and self._conduct.head_since is not None and self._head_bytes > HEAD_BYTES:
             self._refuse(*_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        self._conduct.head_since, self._head_bytes = self.loop.time(), 0
+        self._conduct.head_since, self._head_bytes = self.loop.time(), self._fed
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
