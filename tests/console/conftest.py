@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+import shutil
 import socket
-from collections.abc import AsyncIterator
+import subprocess
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from html import unescape
@@ -14,18 +17,22 @@ from typing import Any
 import aiohttp
 import pytest
 import uvicorn
+from playwright.async_api import Browser as Chrome
+from playwright.async_api import Page, async_playwright
 from yarl import URL
 
-from callreel.clock import SetClock
 from callreel.console.console import make_console
+from callreel.console.visit import COOKIE
 from callreel.model.account import Account
 from callreel.model.person import Role
 from callreel.parts import Parts
+from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.sealing import passwords
 from callreel.steps.admit_person import admit_person
 from callreel.steps.open_account import open_account
+from callreel.steps.sign_in import begin_session
 from callreel.web.listener import make_web
-from tests.stage import Stage
+from tests.stage import BUCKET
 
 PASSWORD = "correct-horse-battery"
 FIELD = re.compile(r'<input type="hidden" name="_token" value="([^"]+)"')
@@ -176,19 +183,77 @@ async def stranger(base: str, parts: Parts) -> AsyncIterator[Browser]:
         yield browser
 
 
-async def six_standings(stage: Stage, clock: SetClock) -> dict[str, str]:
-    """One recording for each word of the list; returns their SIDs by it."""
-    made: dict[str, str] = {}
+CHROMIUM = shutil.which("chromium")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 
-    async def took(word: str, sid: str) -> None:
-        made[word] = sid
-        clock.advance(60)
 
-    call = {"call_sid": "CA" + "a" * 32, "from_number": "+442079460182", "to_number": "+441614960733"}
-    delivered = await stage.carry_until_settled(await stage.take_in(**call))
-    await took("In your bucket", delivered.sid)
-    await took("Uploading", (await stage.sealed()).sid)
-    await stage.choose(aws_storage_enabled=False)
-    await took("Completed", (await stage.carry_until_settled(await stage.take_in())).sid)
-    await stage.choose()
-    return made
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One browser for each test process; returns where it is spoken to."""
+    assert CHROMIUM is not None
+    profile = tmp_path_factory.mktemp("chromium")
+    words = ["--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={profile}",
+             "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio",
+             "--disable-background-networking", "--disable-component-update", "about:blank"]  # fmt: skip
+    with subprocess.Popen([CHROMIUM, *words], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = next(line for line in process.stderr if "DevTools listening on" in line)
+        draining = threading.Thread(target=lambda: [None for _ in process.stderr or ()], daemon=True)
+        draining.start()
+        yield said.split()[-1]
+        process.terminate()
+        process.wait(20)
+        draining.join(20)
+
+
+@pytest.fixture
+async def chrome(chromium: str) -> AsyncIterator[Chrome]:
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.connect_over_cdp(chromium)
+
+
+@asynccontextmanager
+async def sitting_at(chrome: Chrome, base: str, **more: Any) -> AsyncIterator[Page]:
+    """A page of a browser window of its own. What breaks in it breaks the test."""
+    context = await chrome.new_context(base_url=base, **more)
+    context.set_default_timeout(20_000)
+    page = await context.new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
+    try:
+        yield page
+        assert broken == []
+    finally:
+        await context.close()
+
+
+async def sign_in_at(page: Page, email: str) -> None:
+    """As a person does it."""
+    await page.goto("/console/")
+    await page.fill("#email", email)
+    await page.fill("#password", PASSWORD)
+    await page.click("button")
+    await page.wait_for_url("**/console/recordings")
+
+
+async def seat(page: Page, email: str, parts: Parts) -> None:
+    """As somebody who signed in before."""
+    found = await parts.ledger.people.find_by_email(email)
+    assert found is not None
+    secret = await begin_session(
+        found[0], kept_form=None, people=parts.ledger.people, digest=parts.digest, clock=parts.clock
+    )
+    await page.context.add_cookies([{"name": COOKIE, "value": secret, "url": f"{parts.public_url}/console/"}])
+
+
+CORS = (
+    "<CORSConfiguration><CORSRule><AllowedOrigin>{origin}</AllowedOrigin><AllowedMethod>GET</AllowedMethod>"
+    "<AllowedMethod>HEAD</AllowedMethod><AllowedHeader>range</AllowedHeader>"
+    "<ExposeHeader>Content-Range</ExposeHeader></CORSRule></CORSConfiguration>"
+)
+
+
+def allow_pages(s3: EmbeddedS3, origin: str) -> None:
+    """Let the Console's pages fetch from the bucket, as `Test connection` sets it up."""
+    s3._shelf.bucket(BUCKET).cors = CORS.format(origin=origin)

@@ -28,7 +28,7 @@ from callreel.settings import load_settings
 from callreel.steps.delete_in_bulk import delete_in_bulk
 from callreel.steps.delete_many import delete_many
 from callreel.steps.open_account import open_account
-from tests.console.conftest import PASSWORD, admit, serving
+from tests.console.conftest import PASSWORD, admit, allow_pages, serving
 from tests.stage import BUCKET, MANAGER, WRITER, Stage
 
 NUMBERS = ("+442079460182", "+14155550134", "+33199001234", "+493023125014", "+442079460911", "+12125550166")
@@ -64,9 +64,10 @@ async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
             serving(parts) as base,
         ):
             parts.renditions.prepare()
-            for name, key in (("MANAGER", MANAGER), ("WRITER", WRITER)):
-                s3.add_user(*key, may="write" if name == "WRITER" else "all")
+            s3.add_user(*MANAGER)
+            s3.add_user(*WRITER, may="write")
             s3.create_bucket(BUCKET)
+            allow_pages(s3, base)
             made = await open_account(
                 "Acme Support", parent=None, accounts=parts.ledger.accounts, keyring=parts.keyring,
                 digest=parts.digest, clock=clock,

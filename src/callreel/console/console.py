@@ -21,6 +21,8 @@ from callreel.console import (
     credentials,
     deletions,
     export,
+    playing,
+    recording,
     recordings,
     sign_in,
     theme,
@@ -45,6 +47,8 @@ SCREENS: Sequence[Sequence[Route]] = (
     credentials.ROUTES,
     api_keys.ROUTES,
     audit.ROUTES,
+    playing.ROUTES,
+    recording.ROUTES,
 )
 WRONG_PASSWORDS = 8.0  # in a row, from one address or for one person
 _HEADERS = (

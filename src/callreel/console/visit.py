@@ -74,6 +74,11 @@ class Visit:
         """Whether htmx asks, for a part of a page."""
         return self.request.headers.get("hx-request") == "true"
 
+    @property
+    def by(self) -> Actor:
+        """Who acts, as the audit names them."""
+        return actor_of(self.request, self.person)
+
     def may(self, right: Right | str) -> bool:
         """Whether the person has a right."""
         return self.person.may(Right(right))
@@ -135,6 +140,12 @@ async def find_session(request: Request) -> tuple[Session, Person] | None:
         return None
     parts = _parts(request)
     return await parts.ledger.people.find_session(session_digest(secret, parts.digest))
+
+
+def actor_of(request: Request, person: Person) -> Actor:
+    """A person as the audit names them, and where they are."""
+    address = request.client.host if request.client else None
+    return Actor(person.sid, address, request.scope.get("callreel.request_id"))
 
 
 def back(visit: Visit, path: str = "", **query: str) -> Response:

@@ -186,7 +186,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "date": date,
     "long_date": long_date,
     "moment": moment,
-    "length": length,
+    "lasting": length,
     "spoken_length": spoken_length,
     "size": size,
     "number": number,

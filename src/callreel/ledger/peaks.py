@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 
 from sqlalchemy import delete, select
@@ -11,12 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from callreel.ledger.tables import peaks, recordings
 from callreel.model.sid import AccountSid, RecordingSid
 
+AT_ONCE = 2  # are drawn in one process: each may read an hour of audio
+
 
 class PeakShelf:
     """What waveforms are drawn from. Losing a row costs a little work, never a recording."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self.turn = asyncio.Semaphore(AT_ONCE)
 
     async def find(self, account_sid: AccountSid, sid: RecordingSid) -> bytes | None:
         """The sealed peaks of a recording of this account, or None when they were not made yet."""

@@ -40,9 +40,9 @@ class Deleting:
 async def delete(recording: Recording, *, parts: Deleting) -> Recording:
     """Carry out a deletion that was asked for.
 
-    1. spool 2. hosted copy 3. multipart upload in flight 4. the object in the customer's bucket, where its removal
-    was asked for 5. `DELETED`, with the day its metadata goes, and without the key of its media: a copy that was
-    forgotten somewhere cannot be opened
+    1. spool 2. hosted copy 3. peaks 4. multipart upload in flight 5. the object in the customer's bucket, where its
+    removal was asked for 6. `DELETED`, with the day its metadata goes, and without the key of its media: a copy that
+    was forgotten somewhere cannot be opened
 
     Without being asked, what is in the customer's own bucket is the customer's and stays. Every removal may be
     repeated. A bucket that will not remove the object is asked again for the retry window; then the recording is
@@ -51,6 +51,7 @@ async def delete(recording: Recording, *, parts: Deleting) -> Recording:
     await parts.spool.release(recording.sid, blob_sha256=recording.blob_sha256)
     if not recording.is_external and recording.object_key is not None:
         await parts.buckets.storage.delete(recording.object_key)
+    await parts.ledger.peaks.forget(recording.sid)
     reach("C17")
     if recording.upload_id is not None and recording.object_key is not None:
         await _abort_upload(recording, parts.buckets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from callreel.at_rest.file import KeptFile
 from callreel.bucket.s3 import S3Bucket
@@ -13,6 +14,7 @@ from callreel.ledger.ledger import Ledger
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.storage_settings import ExternalMedia
 from callreel.sealing.media_ticket import Disposition, Ticket, TicketOffice
+from callreel.sealing.tokens import TokenDigest
 
 SIGNED_URL_S = 3600  # BRIEF3: signed URLs live 60 minutes, a fresh one for each play
 
@@ -89,6 +91,57 @@ def file_name_of(recording: Recording) -> str:
     """The name a video recording is saved under."""
     assert recording.video is not None
     return f"{recording.sid}.{recording.video.container}"
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """A URL that plays a recording for whoever holds it, until then."""
+
+    url: str
+    expires_at: datetime
+
+
+async def serve_playing(
+    recording: Recording, *, save_as: str = "", public_url: str, buckets: Buckets, digest: TokenDigest, clock: Clock
+) -> Playable:
+    """A fresh URL for 60 minutes, in the bucket or here; with `save_as` (`wav`, `mp3`) one that a browser saves.
+
+    MP3 is to be had of what lies here. Raises `NotFound` unless the recording is completed and its object is there,
+    and what the bucket said when it did not let us look: `BucketRefused`, `CredentialMissing`, `InvalidDestination`,
+    or any `NotNow`.
+    """
+    if recording.state not in COMPLETED:
+        raise NotFound()
+    expires = clock.now() + timedelta(seconds=SIGNED_URL_S)
+    if not recording.is_external:
+        name = "Media.mp3" if save_as == "mp3" else "Media"
+        return Playable(hosted_url(recording, name, int(expires.timestamp()), public_url, digest), expires)
+    assert recording.object_key is not None
+    bucket = await buckets.of(recording)
+    if not isinstance(bucket, S3Bucket) or await bucket.head(recording.object_key) is None:
+        raise NotFound("The bucket has no object of this name any more")
+    url = bucket.presign_get(
+        recording.object_key,
+        expires_s=SIGNED_URL_S,
+        response_content_type=recording.media_type,
+        filename=f"{recording.sid}.{save_as}" if save_as else None,
+    )
+    return Playable(url, expires)
+
+
+def hosted_url(recording: Recording, name: str, expires: int, public_url: str, digest: TokenDigest) -> str:
+    """The URL of something of a recording of ours, `Media`, `Media.mp3` or `Peaks`, signed until a second since 1970.
+
+    It opens without a credential: a browser cannot send ours.
+    """
+    signature = hosted_signature(recording.account_sid, recording.sid, name, expires, digest)
+    path = f"/callreel/v1/Accounts/{recording.account_sid}/Recordings/{recording.sid}/{name}"
+    return f"{public_url}{path}?Expires={expires}&Signature={signature}"
+
+
+def hosted_signature(account_sid: str, sid: str, name: str, expires: int, digest: TokenDigest) -> str:
+    """A keyed digest that no token can collide with: tokens have no slash."""
+    return digest.digest(f"playback/{account_sid}/{sid}/{name}/{expires}").hex()
 
 
 async def sign(

@@ -16,14 +16,12 @@ from callreel.ledger.recordings import MoveLine
 from callreel.model.account import Account, ApiKey
 from callreel.model.callback import rfc2822
 from callreel.model.credential import Credential, CredentialKind
-from callreel.model.media_url import media_url_of
 from callreel.model.recording import Recording
+from callreel.model.recording_resource import API_VERSION, recording_facts
 from callreel.model.storage_settings import StorageSettings
-from callreel.model.twilio_status import twilio_status
 from callreel.web.pages import Links, PageWish, envelope_2010, links_of
 from callreel.web.twilio_xml import list_to_xml, to_xml
 
-API_VERSION = "2010-04-01"
 JSON = "application/json"
 XML = "application/xml"
 CREDENTIAL_PATHS = {CredentialKind.AWS: "AWS", CredentialKind.PUBLIC_KEY: "PublicKeys"}
@@ -96,29 +94,16 @@ def key_json(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def recording_json(recording: Recording, public_url: str) -> dict[str, Any]:
-    """A recording at account level."""
-    base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Recordings/{recording.sid}"
-    return _recording(recording) | {
-        "uri": f"{base}.json",
-        "subresource_uris": {
-            "add_on_results": f"{base}/AddOnResults.json",
-            "transcriptions": f"{base}/Transcriptions.json",
-        },
-        "media_url": media_url_of(recording, public_url),
-    }
-
-
 def call_recording_json(recording: Recording) -> dict[str, Any]:
     """A recording at call level."""
     base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Calls/{recording.call_sid}"
-    return _recording(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json", "track": recording.track}
+    return recording_facts(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json", "track": recording.track}
 
 
 def conference_recording_json(recording: Recording) -> dict[str, Any]:
     """A recording at conference level."""
     base = f"/{API_VERSION}/Accounts/{recording.account_sid}/Conferences/{recording.conference_sid}"
-    return _recording(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json"}
+    return recording_facts(recording) | {"uri": f"{base}/Recordings/{recording.sid}.json"}
 
 
 def credential_json(credential: Credential, public_url: str) -> dict[str, Any]:
@@ -223,40 +208,4 @@ def _event(kind: str, at: datetime, account_sid: str, recording_sid: str | None)
         "callback_state": None,
         "callback_attempts": None,
         "callback_sent_at": None,
-    }
-
-
-def _recording(recording: Recording) -> dict[str, Any]:
-    return {
-        "account_sid": recording.account_sid,
-        "api_version": API_VERSION,
-        "call_sid": recording.call_sid,
-        "conference_sid": recording.conference_sid,
-        "channels": recording.channels,
-        "date_created": rfc2822(recording.date_created),
-        "date_updated": rfc2822(recording.date_updated),
-        "start_time": rfc2822(recording.start_time),
-        "duration": str(recording.duration_s) if recording.media_size_bytes else None,
-        "sid": recording.sid,
-        "price": recording.price,
-        "price_unit": recording.price_unit,
-        "source": recording.source,
-        "status": twilio_status(recording.state),
-        "error_code": recording.error_code if twilio_status(recording.state) in ("absent", "failed") else None,
-        "encryption_details": _encryption_details(recording.encryption_details),
-    }
-
-
-def _encryption_details(details: Mapping[str, str] | None) -> dict[str, str | None] | None:
-    """Both of Twilio's spellings at once: clients of the API read one, clients of its callbacks the other."""
-    if details is None:
-        return None
-    return {
-        "type": details.get("type"),
-        "encryption_public_key_sid": details.get("public_key_sid"),
-        "encryption_cek": details.get("encrypted_cek"),
-        "encryption_iv": details.get("iv"),
-        "public_key_sid": details.get("public_key_sid"),
-        "encrypted_cek": details.get("encrypted_cek"),
-        "iv": details.get("iv"),
     }

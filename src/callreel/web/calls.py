@@ -10,10 +10,11 @@ from callreel.errors import CallNotInProgress, CallsNotPlaced, NotFound
 from callreel.ledger.calls import CallFilter
 from callreel.model.call import CALL_STATUSES, Call
 from callreel.model.callback import rfc2822
+from callreel.model.recording_resource import API_VERSION
 from callreel.model.sid import RecordingSid
 from callreel.steps.delete_call import delete_call as delete_call_log
 from callreel.steps.read_calls import fetch_call, list_calls
-from callreel.web.answers import API_VERSION, answer_2010, list_answer_2010
+from callreel.web.answers import answer_2010, list_answer_2010
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Query

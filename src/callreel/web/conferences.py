@@ -10,9 +10,10 @@ from callreel.errors import CallNotInProgress, NotFound
 from callreel.ledger.calls import ConferenceFilter
 from callreel.model.call import CONFERENCE_STATUSES, Conference
 from callreel.model.callback import rfc2822
+from callreel.model.recording_resource import API_VERSION
 from callreel.model.sid import RecordingSid
 from callreel.steps.read_calls import fetch_conference, list_conferences
-from callreel.web.answers import API_VERSION, answer_2010, empty_list_2010, list_answer_2010
+from callreel.web.answers import answer_2010, empty_list_2010, list_answer_2010
 from callreel.web.auth import Acting, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape, takes
 from callreel.web.forms import Form, Query

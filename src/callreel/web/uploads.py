@@ -15,11 +15,12 @@ from callreel.model.callback import parse_events
 from callreel.model.campaign import CampaignStatus
 from callreel.model.intake import DEFAULT_SOURCE, DIRECTIONS, SOURCES, TRACKS, Intake
 from callreel.model.recording import SILENT_SOURCE, CallbackWish
+from callreel.model.recording_resource import recording_json
 from callreel.model.sid import is_sid
 from callreel.outbound.guard import Guard
 from callreel.parts import Parts
 from callreel.steps.ingest import ingest
-from callreel.web.answers import json_answer, recording_json
+from callreel.web.answers import json_answer
 from callreel.web.auth import acting_for, opened, sign_in
 from callreel.web.description import asks, plain_operation
 from callreel.web.forms import Parameters, read_query, refuse_encoded

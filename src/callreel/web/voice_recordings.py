@@ -12,6 +12,7 @@ from callreel.ledger.recordings import RecordingFilter
 from callreel.model.account import Account
 from callreel.model.deed import Actor
 from callreel.model.recording import Recording, State
+from callreel.model.recording_resource import recording_json
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
 from callreel.steps.request_deletion import request_deletion
@@ -20,7 +21,6 @@ from callreel.web.answers import (
     call_recording_json,
     conference_recording_json,
     list_answer_2010,
-    recording_json,
 )
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of_2010, shape

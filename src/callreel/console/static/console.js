@@ -34,10 +34,9 @@ addEventListener("click", (event) => {
 
 // Copy buttons: a text of their own, or that of an element.
 addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy], [data-copy-from]");
+  const button = event.target.closest("[data-copy], [data-copy-from], [data-copy-link]");
   if (!button) return;
-  const from = button.dataset.copyFrom && document.getElementById(button.dataset.copyFrom);
-  await navigator.clipboard.writeText(from ? from.textContent : button.dataset.copy);
+  await navigator.clipboard.writeText(await textOf(button.dataset));
   button.classList.add("copied");
   setTimeout(() => button.classList.remove("copied"), 1500);
 });
@@ -66,3 +65,10 @@ addEventListener("click", (event) => {
   count();
 });
 count();
+
+async function textOf({ copy, copyFrom, copyLink }) {
+  if (copyFrom) return document.getElementById(copyFrom).textContent;
+  if (!copyLink) return copy;
+  const said = await (await fetch(copyLink)).json();
+  return said.url ?? `${said.title} ${said.words}`;
+}

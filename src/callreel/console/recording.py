@@ -1,0 +1,86 @@
+"""One recording: hear it, see how it got where it is, and what the API says of it."""
+
+from __future__ import annotations
+
+import json
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from callreel.console.pages import page
+from callreel.console.playing import bucket_origin, obstacle_of, offers_mp3
+from callreel.console.snippets import snippets_of
+from callreel.console.timeline import PROOFS, timeline_of
+from callreel.console.visit import Visit, back, screen
+from callreel.errors import NotFound
+from callreel.model.credential import CredentialKind
+from callreel.model.person import Right
+from callreel.model.recording import COMPLETED, Recording
+from callreel.model.storage_settings import RecordingKind
+from callreel.steps.read_calls import find_calls
+from callreel.steps.restart import can_be_restarted, restart
+
+
+@screen(Right.LIST)
+async def recording(visit: Visit) -> Response:
+    """The page; posted to, its delivery begins again."""
+    found = await visit.parts.ledger.recordings.fetch(visit.account.sid, visit.recording_sid())
+    if found.kind is not RecordingKind.VOICE:
+        raise NotFound()
+    if visit.is_post:
+        return await _restart(visit, found)
+    ledger = visit.parts.ledger
+    calls = await find_calls(visit.account.sid, [found.call_sid] if found.call_sid else [], logs=visit.parts.logs)
+    moves = await ledger.recordings.history(visit.account.sid, found.sid)
+    events = await ledger.outbox.list_of(visit.account.sid, found.sid)
+    return page(
+        visit,
+        "recording.html",
+        bucket_origin=bucket_origin(found),
+        r=found,
+        call=calls.get(found.call_sid or ""),
+        obstacle=obstacle_of(found),
+        lines=timeline_of(found, moves, events),
+        proof=PROOFS.get(found.verify_method or ""),
+        snippets=snippets_of(found, visit.parts.public_url),
+        credential=await _credential(visit, found),
+        completed=found.state in COMPLETED,
+        can_restart=can_be_restarted(found),
+        has_mp3=offers_mp3(found),
+        opening=json.dumps(_opening(found)),
+        deletion=await ledger.deletion_settings.of(visit.account.sid),
+    )
+
+
+async def _restart(visit: Visit, found: Recording) -> Response:
+    if visit.form["do"] != "restart":
+        raise NotFound()
+    visit.require(Right.RESTART)
+    await restart(found, ledger=visit.parts.ledger, buckets=visit.parts.buckets, by=visit.by)
+    return back(visit)
+
+
+async def _credential(visit: Visit, found: Recording) -> str:
+    """The name of the credential its settings name; empty where there is none any more."""
+    sid = found.settings.aws_credentials_sid
+    if not found.is_external or sid is None:
+        return ""
+    try:
+        kept = await visit.parts.ledger.credentials.fetch(visit.account.sid, CredentialKind.AWS, sid)
+    except NotFound:
+        return ""
+    return kept.friendly_name or sid
+
+
+_DETAILS = {"cek": "encrypted_cek", "iv": "iv", "key": "public_key_sid"}
+
+
+def _opening(found: Recording) -> dict[str, str] | None:
+    """What the page needs to open an encrypted recording, beside the private key that only its owner has."""
+    details = found.encryption_details
+    if details is None:
+        return None
+    return {name: details.get(kept, "") for name, kept in _DETAILS.items()}
+
+
+ROUTES = (Route("/recordings/{sid}", recording, methods=["GET", "POST"]),)

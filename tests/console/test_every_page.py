@@ -1,0 +1,145 @@
+"""What holds for every page of the Console, in a real browser: axe finds nothing, nothing is fetched from elsewhere.
+
+A new screen adds its page to `PAGES`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser as Chrome
+from playwright.async_api import expect
+
+from callreel.model.account import Account
+from callreel.model.person import Role
+from callreel.model.recording import Recording, State
+from callreel.model.sid import AccountSid
+from callreel.parts import Parts
+from callreel.rehearsal.speech import speech
+from tests.console.conftest import admit, allow_pages, needs_chromium, seat, sign_in_at, sitting_at
+from tests.stage import Stage
+
+pytestmark = [needs_chromium, pytest.mark.xdist_group("chromium")]
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+# {bucket}, {parked} and {deleted} are recordings' SIDs.
+PAGES = (
+    "/console/recordings",
+    "/console/recordings?status=parked&length=short",
+    "/console/recordings?q=nobody",
+    "/console/recordings/{bucket}",
+    "/console/recordings/{parked}",
+    "/console/recordings/{deleted}",
+    "/console/accounts",
+    "/console/nothing",
+)
+# Colour contrast needs the fonts and the layout of a real page; everything of WCAG 2.2 A and AA is asked for.
+RULES = '{ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }'
+
+
+@dataclass(frozen=True)
+class There:
+    base: str
+    bucket: str
+    parts: Parts
+    owner: str
+    sids: dict[str, str]
+
+
+@pytest.fixture
+async def there(base: str, parts: Parts, account: tuple[Account, str], stage: Stage) -> There:
+    allow_pages(stage.s3, base)
+    call = {"call_sid": "CA" + "a" * 32, "from_number": "+442079460182", "to_number": "+441614960733"}
+    made: dict[str, Recording] = {}
+    made["bucket"] = await stage.carry_until_settled(await stage.take_in(speech(3, seed=3, channels=2), **call))
+    uploading = await parts.ledger.move(await stage.sealed(), State.UPLOADING)
+    made["parked"] = await parts.ledger.move(uploading, State.PARKED, reason="the window is used up")
+    gone = await parts.ledger.move(await stage.carry_until_settled(await stage.take_in()), State.DELETING)
+    made["deleted"] = await stage.carry(gone)
+    made["uploading"] = await parts.ledger.move(await stage.sealed(), State.UPLOADING)
+    owner = await admit(parts, account[0], "owner@acme.example", Role.OWNER)
+    return There(base, stage.s3.url, parts, owner, {name: recording.sid for name, recording in made.items()})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_on_any_page(chrome: Chrome, there: There, scheme: str) -> None:
+    found: dict[str, list[str]] = {}
+    async with sitting_at(chrome, there.base, color_scheme=scheme) as page:
+        for path in ("/console/", *PAGES):
+            if path == PAGES[0]:
+                await seat(page, there.owner, there.parts)
+            await page.goto(path.format(**there.sids))
+            await page.wait_for_load_state("networkidle")
+            await page.evaluate(AXE.read_text())
+            result = await page.evaluate(f"axe.run(document, {RULES})")
+            told = [
+                f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+                for violation in result["violations"]
+                for node in violation["nodes"]
+            ]
+            if told:
+                found[path] = told
+    assert not found, "\n".join(f"{path}: {line}" for path, lines in found.items() for line in lines)
+
+
+async def test_nothing_is_asked_of_any_other_host(chrome: Chrome, there: There) -> None:
+    asked: list[str] = []
+    async with sitting_at(chrome, there.base) as page:
+        page.on("request", lambda request: asked.append(request.url))
+        await sign_in_at(page, there.owner)
+        for path in PAGES:
+            await page.goto(path.format(**there.sids))
+            await page.wait_for_load_state("networkidle")
+    assert [url for url in asked if not url.startswith((there.base, there.bucket))] == []
+
+
+async def test_without_scripts_a_person_signs_in_filters_and_signs_out(chrome: Chrome, there: There) -> None:
+    async with sitting_at(chrome, there.base, java_script_enabled=False) as page:
+        await sign_in_at(page, there.owner)
+        await page.select_option("[name=status]", "parked")
+        await page.click("text=Filter")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.click("tbody a")
+        await expect(page.locator("h1")).to_contain_text("Recording RE")
+        await page.click("text=Restart delivery")
+        await expect(page.locator("ol.tl")).to_contain_text("Restarted")
+        await page.click("details.acct.up summary")
+        await page.click("text=Sign out")
+        await page.wait_for_url("**/console/")
+
+
+async def test_filters_work_as_they_are_chosen_and_rows_change_where_they_stand(chrome: Chrome, there: There) -> None:
+    async with sitting_at(chrome, there.base) as page:
+        await seat(page, there.owner, there.parts)
+        await page.goto("/console/recordings")
+        await expect(page.locator("#count")).to_contain_text("4 recordings match")
+        await page.select_option("[name=status]", "uploading")
+        await page.wait_for_url("**/console/recordings?status=uploading")
+        sid = there.sids["uploading"]
+        badge = page.locator(f"#status-{sid}")
+        await expect(badge).to_have_text("Uploading")
+        ledger = there.parts.ledger
+        moving = (await ledger.recordings.find_many(await _account(there), [sid]))[0]
+        await ledger.move(moving, State.PARKED)
+        await expect(badge).to_have_text("Parked")
+        await expect(page.locator("tbody tr")).to_have_count(1)
+        await page.keyboard.press("/")
+        await page.keyboard.type(sid)
+        await page.keyboard.press("Enter")
+        await page.wait_for_url(f"**/console/recordings?q={sid}&status=uploading")
+
+
+async def test_the_theme_is_chosen_and_stays(chrome: Chrome, there: There) -> None:
+    async with sitting_at(chrome, there.base) as page:
+        await seat(page, there.owner, there.parts)
+        await page.goto("/console/recordings?status=parked")
+        await page.click("button[value=dark]")
+        await page.wait_for_url("**/console/recordings?status=parked")
+        assert await page.get_attribute("html", "data-theme") == "dark"
+        await page.click("details.acct:not(.up) summary")
+        await expect(page.locator(".acct .menu button[name=account]")).to_have_count(1)
+
+
+async def _account(there: There) -> AccountSid:
+    return (await there.parts.ledger.accounts.list_all())[0].sid
