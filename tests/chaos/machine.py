@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ SHORTEST = (Phase.generate, Phase.shrink)
 FORTY_DAYS_S = 41 * 86_400.0
 
 
-def machine_of(runner: asyncio.Runner, life: Life) -> type[RuleBasedStateMachine]:
+def machine_of(runner: asyncio.Runner, life: Life, stop: threading.Event) -> type[RuleBasedStateMachine]:
     """The random lives of this installation."""
 
     class Lives(RuleBasedStateMachine):
@@ -34,6 +35,10 @@ def machine_of(runner: asyncio.Runner, life: Life) -> type[RuleBasedStateMachine
             runner.run(life.begin())
 
         def do(self, deed: Any, asked: str | None = None) -> None:
+            if stop.is_set():
+                deed.close()
+                raise KeyboardInterrupt
+
             async def both() -> None:
                 await deed
                 await life.agrees(asked)
@@ -139,14 +144,14 @@ def machine_of(runner: asyncio.Runner, life: Life) -> type[RuleBasedStateMachine
     return Lives
 
 
-def lives(examples: int, steps: int, number: int) -> list[str]:
-    """As `live`, on a PostgreSQL of its own; what was found, in Hypothesis's words."""
+def lives(examples: int, steps: int, number: int, stop: threading.Event) -> list[str]:
+    """As `live`, on a PostgreSQL of its own; what was found, in Hypothesis's words. Ends early when `stop` is set."""
     # Nothing here is about power cuts: in memory, where there is such a place, an fsync costs nothing.
     home = Path(tempfile.mkdtemp(prefix="callreel-lives-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
     server = EmbeddedPostgres(home / "postgres")
     try:
         server.start()
-        live(home, server.url(), examples=examples, steps=steps, number=number, phases=SHORTEST)
+        live(home, server.url(), examples=examples, steps=steps, number=number, stop=stop, phases=SHORTEST)
         return []
     except Exception as why:
         return ["\n".join([f"{type(why).__name__}: {why}", *getattr(why, "__notes__", ())])]
@@ -162,6 +167,7 @@ def live(
     examples: int,
     steps: int,
     number: int,
+    stop: threading.Event,
     phases: Sequence[Phase] = (Phase.generate,),
 ) -> None:
     """So many random lives of so many steps, from this seed. Raises with the steps of a life that disagrees.
@@ -172,7 +178,7 @@ def live(
         opening = opened_life(home, database_url)
         life = runner.run(opening.__aenter__())
         try:
-            machine = seed(number)(machine_of(runner, life))
+            machine = seed(number)(machine_of(runner, life, stop))
             run_state_machine_as_test(  # type: ignore[no-untyped-call]
                 machine,
                 settings=settings(

@@ -201,6 +201,9 @@ async def storm(weather: Weather) -> Outcome:
         outcome = await Storm(weather, home).rage()
         kept = bool(outcome.violations)
         return outcome
+    except asyncio.CancelledError:
+        kept = False
+        raise
     finally:
         if kept:
             print(f"seed {weather.seed}: what was left is in {home}", flush=True)
