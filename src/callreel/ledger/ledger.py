@@ -199,4 +199,5 @@ class Ledger:
         for commits in self._quiet.values():
             await commits.drain()
         await self.audit.drain()
+        await self.usage.drain()
         await self.engine.dispose()

@@ -19,6 +19,7 @@ from callreel.model.storage_settings import RecordingKind
 from callreel.model.usage import AGES_DAYS, Usage, UsageRow
 
 REMEMBERED_S = 60.0
+WAIT_S = 0.3  # for new sums, when there are old ones
 _MOST_REMEMBERED = 10_000
 
 
@@ -28,19 +29,39 @@ class UsageBook:
     def __init__(self, engine: AsyncEngine, settings: SettingsBook, clock: Clock) -> None:
         self._engine, self._settings, self._clock = engine, settings, clock
         self._known: dict[AccountSid, tuple[float, Usage]] = {}
-        self._summing: dict[AccountSid, asyncio.Lock] = {}
+        self._summing: dict[AccountSid, asyncio.Task[Usage]] = {}
 
     async def of(self, account_sid: AccountSid) -> Usage:
-        """What an account keeps, at most a minute old: `as_of` says when it was so."""
-        if len(self._known) > _MOST_REMEMBERED:
-            self._known.clear()
-            self._summing.clear()
-        async with self._summing.setdefault(account_sid, asyncio.Lock()):
-            at, usage = self._known.get(account_sid, (0.0, None))
-            if usage is None or self._clock.monotonic() - at > REMEMBERED_S:
-                usage = await self._sum_up(account_sid)
-                self._known[account_sid] = (self._clock.monotonic(), usage)
+        """What an account keeps; `as_of` says when it was so.
+
+        Sums a minute old are taken anew. Where that takes longer than a page should, the ones of before are given, and
+        the new ones to whoever asks next; only the first to ask waits for as long as it takes.
+        """
+        at, usage = self._known.get(account_sid, (0.0, None))
+        if usage is not None and self._clock.monotonic() - at <= REMEMBERED_S:
             return usage
+        summing_up = self._summing.get(account_sid)
+        if summing_up is None:
+            summing_up = self._summing[account_sid] = asyncio.create_task(self._refresh(account_sid))
+            summing_up.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by nobody else
+        if usage is None:
+            return await asyncio.shield(summing_up)
+        done, _ = await asyncio.wait({summing_up}, timeout=WAIT_S)
+        return summing_up.result() if done else usage
+
+    async def _refresh(self, account_sid: AccountSid) -> Usage:
+        try:
+            usage = await self._sum_up(account_sid)
+            if len(self._known) >= _MOST_REMEMBERED:
+                self._known.clear()
+            self._known[account_sid] = (self._clock.monotonic(), usage)
+            return usage
+        finally:
+            del self._summing[account_sid]
+
+    async def drain(self) -> None:
+        """Wait for sums under way."""
+        await asyncio.gather(*self._summing.values(), return_exceptions=True)
 
     async def _sum_up(self, account_sid: AccountSid) -> Usage:
         now = self._clock.now()

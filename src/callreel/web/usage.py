@@ -34,7 +34,7 @@ USAGE = shape(
     router,
     "GET",
     PATH,
-    responses=answers(200, "Completed recordings, at most a minute old; costs in dollars a month", USAGE),
+    responses=answers(200, "Completed recordings as of a moment ago; costs in dollars a month", USAGE),
 )
 async def usage(account: Acting, parts: Opened) -> Response:
     """Fetch what is stored here and outside, with its cost"""
