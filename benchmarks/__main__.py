@@ -19,6 +19,7 @@ from benchmarks.figures import Figure, figure_of, memory_figure, rate_ratio, wal
 from benchmarks.ingest import ingest_against_floor
 from benchmarks.installation import Installation, open_installation, settings_of
 from benchmarks.memory import peaks_of_memory
+from benchmarks.migration import memory_of_listing, move_race
 from benchmarks.mp3 import mp3_of
 from benchmarks.pages import pages_against_psql
 from benchmarks.recordings import make_files
@@ -37,6 +38,8 @@ FIGURES = (
     "memory",
     "pages",
     "mp3",
+    "migration",
+    "migration-memory",
 )
 
 
@@ -51,10 +54,32 @@ class Size:
     whole_bytes: int  # the one very large recording
     listed: int  # rows of the long list
     spoken_s: float  # of the sound that becomes MP3
+    moved: int  # recordings of 300 KB out of a source
+    inventory: int  # recordings a source lists
 
 
-FULL = Size(large=1_000, small=2_000, uploads=2_000, rounds=5, whole_bytes=2 << 30, listed=1_000_000, spoken_s=3600)
-QUICK = Size(large=100, small=400, uploads=400, rounds=1, whole_bytes=256 << 20, listed=100_000, spoken_s=600)
+FULL = Size(
+    large=1_000,
+    small=2_000,
+    uploads=2_000,
+    rounds=5,
+    whole_bytes=2 << 30,
+    listed=1_000_000,
+    spoken_s=3600,
+    moved=2_000,
+    inventory=1_000_000,
+)
+QUICK = Size(
+    large=100,
+    small=400,
+    uploads=400,
+    rounds=1,
+    whole_bytes=256 << 20,
+    listed=100_000,
+    spoken_s=600,
+    moved=300,
+    inventory=20_000,
+)
 
 
 async def measure(name: str, server: S3Server, size: Size, root: Path) -> Figure:
@@ -145,7 +170,25 @@ async def _mp3(installation: Installation, server: S3Server, size: Size, root: P
     return await asyncio.to_thread(mp3_of, size.spoken_s, root)
 
 
+async def _migration(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
+    taken = await move_race(field, count=size.moved, size_bytes=300 * KB, rounds=size.rounds)
+    ratios = [
+        rate_ratio(taken, "callreel", "twilio + requests + boto3", at_least=5.0),
+        rate_ratio(taken, "callreel", "bare copy", at_least=0.7),
+    ]
+    name = f"{size.moved:,} recordings of 300,000 bytes, moved out of a source and deleted there"
+    return figure_of(name, taken, count=size.moved, ratios=ratios)
+
+
+async def _migration_memory(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
+    return await memory_of_listing(field, listed=size.inventory)
+
+
 _MEASURES = {
+    "migration": _migration,
+    "migration-memory": _migration_memory,
     "pages": _pages,
     "mp3": _mp3,
     "delivery-1mb": _large,

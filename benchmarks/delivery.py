@@ -56,7 +56,7 @@ async def race(
     """
     names = list(contenders)
     taken: dict[str, list[Measured]] = {name: [] for name in names}
-    async with _shelf(field) as bucket:
+    async with shelf_of(field) as bucket:
         for turn in range(rounds):
             order = [*names[turn % len(names) :], *names[: turn % len(names)]]
             for name in order:
@@ -68,7 +68,8 @@ async def race(
 
 
 @asynccontextmanager
-async def _shelf(field: Field) -> AsyncIterator[S3Bucket]:
+async def shelf_of(field: Field) -> AsyncIterator[S3Bucket]:
+    """The server's bucket, to look at and to clear."""
     networks = field.installation.parts.chosen.private_networks
     destination = parse_destination(field.server.url_of(""), private_networks=networks)
     async with Guard(networks).open_session(plain_http=PlainHttp.PRIVATE_ONLY) as http:

@@ -9,9 +9,12 @@ import pytest
 from benchmarks.__main__ import Size, run
 from benchmarks.delivery import CONTENDERS
 from benchmarks.figures import Figure
+from benchmarks.migration import MOVERS
 from benchmarks.report import describe_machine, page_of
 
-TINY = Size(large=10, small=10, uploads=10, rounds=1, whole_bytes=9 << 20, listed=2_000, spoken_s=10)
+TINY = Size(
+    large=10, small=10, uploads=10, rounds=1, whole_bytes=9 << 20, listed=2_000, spoken_s=10, moved=24, inventory=60
+)
 
 
 async def _measured(name: str, root: Path) -> Figure:
@@ -37,6 +40,17 @@ async def test_uploads_over_http_are_measured_against_the_floor(tmp_path: Path) 
 async def test_the_peak_of_memory_is_measured_for_both_loads(tmp_path: Path) -> None:
     figure = await _measured("memory", tmp_path)
     assert [ratio.value > 0 for ratio in figure.ratios] == [True, True]
+
+
+async def test_every_mover_moves_and_is_measured(tmp_path: Path) -> None:
+    figure = await _measured("migration", tmp_path)
+    assert [row.name for row in figure.rows] == list(MOVERS)
+    assert all(ratio.value > 0 for ratio in figure.ratios)
+
+
+async def test_the_memory_of_a_listing_is_measured_as_it_grows(tmp_path: Path) -> None:
+    figure = await _measured("migration-memory", tmp_path)
+    assert [ratio.value > 0 for ratio in figure.ratios] == [True] * 4
 
 
 def test_a_result_becomes_a_page_that_names_machine_and_ratios() -> None:
