@@ -27,6 +27,7 @@ def test_the_demo_does_the_main_job_and_leaves_nothing_behind(tmp_path: Path) ->
         "callbacks": 10,
         "played": 10,
         "deleted": 1,
+        "moved": 13,
         "mismatches": 0,
     }
     assert list(tmp_path.iterdir()) == []

@@ -73,7 +73,8 @@ def _verdict(seen: Seen) -> Text:
     return Text.assemble(
         ("✓ all right", "bold green"),
         f" in {said['elapsed_s']:.1f} s: {said['recordings']} recordings taken in over HTTP, {said['verified']} found "
-        f"unchanged, {said['callbacks']} signed callbacks, {said['played']} played, {said['deleted']} deleted and gone",
+        f"unchanged, {said['callbacks']} signed callbacks, {said['played']} played, {said['deleted']} deleted and "
+        f"gone; {said['moved']} moved out of a pretend Twilio on a bad day, and deleted there with proof",
     )
 
 

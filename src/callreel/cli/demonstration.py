@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 
 from callreel.cli.child import Child, service
+from callreel.cli.demonstrated_move import move_out
 from callreel.outbound.signature import is_signed_by
 from callreel.rehearsal.callback_receiver import CallbackReceiver
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
@@ -46,6 +47,7 @@ class Seen:
 
     specimens: list[Specimen] = field(default_factory=list)
     deleted: int = 0
+    moved: int = 0
     faults: list[str] = field(default_factory=list)
     elapsed_s: float = 0.0
 
@@ -67,6 +69,7 @@ class Seen:
             "callbacks": delivered,
             "played": sum(1 for one in self.specimens if one.played),
             "deleted": self.deleted,
+            "moved": self.moved,
             "mismatches": len(self.faults),
             "elapsed_s": round(self.elapsed_s, 2),
         }
@@ -116,6 +119,7 @@ class _Demonstration:
         await asyncio.gather(*(self._check_in_bucket(one) for one in first))
         await self._host_one()
         await self._after_switching_on()
+        await self._move()
 
     async def _open_account(self) -> None:
         """A subaccount, as for one customer of many; from here on everything is its own."""
@@ -219,9 +223,23 @@ class _Demonstration:
         await self._check_in_bucket(one)
         self._seen.expect(not self._s3.open_uploads(BUCKET), "an unfinished multipart upload was left in the bucket")
 
+    async def _move(self) -> None:
+        self._seen.moved = await move_out(
+            f"/callreel/v1/Accounts/{self._account}",
+            f"{PREFIX}/{self._account}",
+            self._s3,
+            BUCKET,
+            post=self._post,
+            get=self._get,
+            expect=self._seen.expect,
+        )
+
     async def _media(self, sid: str, extension: str = "") -> aiohttp.ClientResponse:
         url = f"{self._url}/2010-04-01/Accounts/{self._account}/Recordings/{sid}{extension}"
         return await self._http.get(url, headers=self._sign_in, allow_redirects=False)
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        return await _json_of(await self._http.get(self._url + path, headers=self._sign_in), 200)
 
     async def _post(self, path: str, form: dict[str, str], status: int) -> dict[str, Any]:
         return await _json_of(await self._http.post(self._url + path, data=form, headers=self._sign_in), status)

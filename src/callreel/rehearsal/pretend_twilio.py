@@ -76,6 +76,7 @@ class PretendTwilio:
         self.refused = 0
         """How many requests were answered 429."""
         self.most_at_once = 0
+        self._changed = asyncio.Condition()
         self._now_under_way, self._tokens, self._filled_at = 0, 0.0, 0.0
         self.url = ""
 
@@ -171,6 +172,11 @@ class PretendTwilio:
         ):
             return answer.status
 
+    async def until_deleted(self, sid: str) -> None:
+        """Wait until a recording was deleted here. Bound it with `asyncio.timeout`."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: sid in self.deleted)
+
     # --- One request -------------------------------------------------------------------------------------------------
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -221,7 +227,9 @@ class PretendTwilio:
         if operation == FETCH:
             return web.json_response(recording_json(one, host=request.host, now=now))
         if operation == DELETE:
-            return self._delete(one, account)
+            async with self._changed:
+                self._changed.notify_all()
+                return self._delete(one, account)
         return await self._media(request, one, found[3], fault)
 
     def _accounts_of(self, caller: SignedIn) -> dict[str, Any]:
@@ -383,8 +391,10 @@ def _not_found(request: web.BaseRequest) -> TwilioRefusal:
 
 
 def _break_connection(request: web.BaseRequest) -> None:
-    if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
+    # Not asked by its class: uvloop's transports are no asyncio.Transport.
+    abort = getattr(request.transport, "abort", None)
+    if abort is not None:
+        abort()
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

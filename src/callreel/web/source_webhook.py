@@ -23,6 +23,7 @@ from callreel.web.routes import on
 from callreel.web.sources import PATH
 
 router = APIRouter()
+TWILIOS_SECOND = timedelta(seconds=2)  # its times and durations are whole seconds, each cut off
 LONGEST_CALL = timedelta(hours=24)  # Twilio's; no recording lasts longer
 
 
@@ -71,7 +72,7 @@ def read_callback(form: Parameters, source: Source, *, now: datetime) -> SourceR
         raise InvalidParameter("The callback names no RecordingSid", parameter="RecordingSid")
     started, lasted_s = _moment(form), form.number("RecordingDuration", least=0)
     ended = now if started is None else started + timedelta(seconds=lasted_s or 0)
-    if ended < source.date_created:
+    if ended + TWILIOS_SECOND < source.date_created:
         return None  # an old callback, sent again: what is older moves by a migration
     if ended > now + LONGEST_CALL:
         raise InvalidParameter("RecordingStartTime lies in the future", parameter="RecordingStartTime")
