@@ -144,6 +144,7 @@ TEAR: dict[str, Callable[[Sent], Sent]] = {
     "another length": lambda sent: replace(sent, body=a_wav(seconds=4), length=len(a_wav(seconds=4))),
     "without samples": lambda sent: replace(sent, body=a_wav(seconds=0), length=44),
     "much larger": lambda sent: replace(sent, body=bytes(3 << 20), length=3 << 20),
+    "longer than its head says": lambda sent: replace(sent, body=sent.body + bytes(999), length=len(sent.body) + 999),
     "shorter than its head says": lambda sent: replace(sent, body=sent.body[:-2000], length=len(sent.body) - 2000),
 }
 
@@ -315,6 +316,18 @@ async def test_ciphertext_of_the_source_moves_as_it_is_and_opens_with_its_owners
     decrypt(io.BytesIO(moving.stage.bodies(recording)), opened, private_pem(key), details)
     assert opened.getvalue() == plain
     assert (await moving.receipt(item))["encrypted_at_source"] is True
+
+
+async def test_ciphertext_is_kept_only_when_two_downloads_agree(moving: Move) -> None:
+    details = {"type": "rsa-aes", "public_key_sid": "CRx", "encrypted_cek": "x", "iv": "y"}
+    (item,) = await moving.offered(1, body=bytes(16_060), encryption_details=details)
+    moving.twilio.meets("media", lambda sent: replace(sent, body=sent.body + b"more", length=len(sent.body) + 4))
+    item = await moving.once(item)
+    assert (item.state, item.reason) == (ItemState.LISTED, Reason.NOT_WHOLE)
+    assert moving.stage.spooled() == []
+    item = await moving.until_settled(item)
+    assert item.state is ItemState.LINK_CLEARED
+    assert moving.stage.bodies(await moving.recording(item)) == bytes(16_060)
 
 
 async def test_plain_media_is_encrypted_here_where_the_account_asks_for_it(moving: Move) -> None:

@@ -216,6 +216,11 @@ def _data_bytes(promised: int, there: int, *, is_whole: bool) -> int:
     raise NotAudio(_lying(b"data", promised, there))
 
 
+def is_left_open(promised: int) -> bool:
+    """Whether a size in a head is none: what a writer to a pipe leaves there, which cannot go back to fill it in."""
+    return promised == 0 or _means_unfinished(promised)
+
+
 def _means_unfinished(promised: int) -> bool:
     """Whether this is what writers to a pipe put for "until the end" (0 is the third such value).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +25,7 @@ from callreel.errors import (
 )
 from callreel.failpoints import reach
 from callreel.ledger.moves import Birth
-from callreel.media.wav import inspect_wav
+from callreel.media.wav import inspect_wav, is_left_open
 from callreel.migration.shelves import Moving
 from callreel.model.moved_item import ItemState, MovedItem, Reason, expected_bytes
 from callreel.model.recording import Recording
@@ -119,21 +120,37 @@ async def _look_again(item: MovedItem, source: TwilioAccount, shelves: Moving) -
 
 async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Recording:
     origin = item.origin
-    async with source.media(origin.account_sid, origin.sid, channels=origin.channels) as media:
-        if media.length is None and origin.encryption_details is not None:
-            raise _Odd(Reason.NOT_WHOLE, "The source announced no length, and ciphertext cannot tell that it is whole")
-        kept = await shelves.births.receive(
-            item.recording_sid,
-            media.chunks(),
-            partial(_judge, origin),
-            account_sid=item.account_sid,
-            kind=RecordingKind.VOICE,
-            announced_bytes=media.length,
-            limit_bytes=limit_of(origin, shelves.max_bytes),
-        )
+    try:
+        async with source.media(origin.account_sid, origin.sid, channels=origin.channels) as media:
+            if media.length is None and origin.encryption_details is not None:
+                raise _Odd(Reason.NOT_WHOLE, "The source announced no length of its ciphertext")
+            kept = await shelves.births.receive(
+                item.recording_sid,
+                media.chunks(),
+                partial(_judge, origin),
+                account_sid=item.account_sid,
+                kind=RecordingKind.VOICE,
+                announced_bytes=media.length,
+                limit_bytes=limit_of(origin, shelves.max_bytes),
+            )
+        if origin.encryption_details is not None:
+            await _read_again(item, kept.digests.sha256, source, shelves)
+    except _Odd:
+        await shelves.spool.release(item.recording_sid)
+        raise
     reach("M1")
     recording = _newborn(item, kept, shelves)
     return await shelves.births.bear(Birth(recording=recording, **_met(item, recording)))
+
+
+async def _read_again(item: MovedItem, sha256: str, source: TwilioAccount, shelves: Moving) -> None:
+    """Ciphertext cannot tell that it is whole, so two downloads must give the same bytes. Raises `_Odd`."""
+    again = hashlib.sha256()
+    async with source.media(item.origin.account_sid, item.origin.sid, channels=item.origin.channels) as media:
+        async for chunk in media.chunks():
+            again.update(chunk)
+    if again.hexdigest() != sha256:
+        raise _Odd(Reason.NOT_WHOLE, "Two downloads of the ciphertext gave different bytes")
 
 
 def _judge(origin: SourceRecording, file: BinaryIO, size_bytes: int) -> _Facts:
@@ -143,6 +160,10 @@ def _judge(origin: SourceRecording, file: BinaryIO, size_bytes: int) -> _Facts:
     facts = inspect_wav(file, size_bytes)
     if facts.frames == 0:
         raise _Odd(Reason.NOT_WHOLE, "The media has no samples")
+    file.seek(4)
+    promised = int.from_bytes(file.read(4), "little") + 8
+    if promised not in (size_bytes, size_bytes - 1) and not is_left_open(promised - 8):
+        raise _Odd(Reason.NOT_WHOLE, f"The media has {size_bytes} bytes; its own head says {promised}")
     told_ms = origin.duration_ms
     if told_ms is not None and abs(facts.duration_ms - told_ms) > DURATION_OFF_MS:
         raise _Odd(
