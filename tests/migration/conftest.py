@@ -44,7 +44,7 @@ class Move:
             receipt_key=self.parts.receipt_key,
             clock=self.clock,
             rng=self.parts.rng,
-            carry=lambda sid: carry(sid, parts=self.parts, steps=steps),
+            carry=lambda sid, known: carry(sid, parts=self.parts, steps=steps, known=known),
             max_bytes=self.parts.chosen.max_upload_bytes,
         )
 

@@ -375,5 +375,5 @@ async def _delivered(moving: Move, item):  # type: ignore[no-untyped-def]
     from callreel.migration.fetch import fetch
 
     fetched = await fetch(item, source=moving.client, shelves=moving.shelves)
-    await moving.shelves.carry(fetched.recording_sid)
-    return await moving.recording(fetched)
+    await moving.shelves.carry(item.recording_sid, fetched.recording)
+    return await moving.recording(item)

@@ -295,7 +295,7 @@ def _after_a_page(migration: Migration, page: SourcePage, taken: TakenIn) -> dic
 async def _recount_bytes(transaction: Any, sid: str) -> None:
     """What is settled again counts again; only sums that take from many rows are made anew."""
     i = migration_items.c
-    settled = (ItemState.DELETE_INTENT, ItemState.LINK_CLEARED, ItemState.KEPT)
+    settled = (ItemState.LINK_CLEARED, ItemState.KEPT)
     total = (
         select(func.coalesce(func.sum(i.media_size_bytes), 0))
         .where(i.migration_sid == sid, i.state.in_(settled))

@@ -42,7 +42,7 @@ from callreel.ledger.migrations import ended_if_done
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import migration_items, migrations, receipts, recordings
 from callreel.model.deed import CALLREEL, Action, Deed
-from callreel.model.migration import MigrationStatus, counted
+from callreel.model.migration import MigrationStatus, counted, counted_as_finished
 from callreel.model.moved_item import FINISHED, ITEM_ARROWS, MOVED, ItemState, MovedItem, Reason
 from callreel.model.receipt import Receipt
 from callreel.model.recording import State
@@ -52,6 +52,7 @@ from callreel.model.source import Source, SourceRecording
 _COLUMNS = tuple(column.name for column in migration_items.columns)
 _RECEIPT_COLUMNS = tuple(column.name for column in receipts.columns)
 _STATES = {state.value: state for state in ItemState}
+FINISHING = frozenset(counted_as_finished())
 _SETTLES = (State.DELIVERED, State.RELEASED, State.PARKED, State.FATAL, State.ERASED, State.DELETING, State.DELETED)
 c = migration_items.c
 
@@ -72,6 +73,10 @@ class ItemMove:
     @property
     def shape(self) -> tuple[str, ...]:
         return tuple(sorted(self.facts))
+
+    def moved(self, now: datetime) -> MovedItem:
+        """The item as it is after the move."""
+        return self.item.changed(state=self.to, fence=self.item.fence + 1, date_updated=now, **self.facts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,14 +282,9 @@ class MovedItems:
     async def _write(self, transaction: AsyncConnection, items: Sequence[ItemMove]) -> list[Any]:
         now = self._clock.now()
         items = await _as_allowed(transaction, items)
-        groups: dict[tuple[str, ...], list[ItemMove]] = defaultdict(list)
-        for item in items:
-            groups[item.shape].append(item)
-        moved: set[str] = set()
-        for shape, members in groups.items():
-            moved |= await _change(transaction, shape, members, now)
+        moved = await change_items(transaction, items, now)
         done = [item for item in items if item.name in moved]
-        results = [_as_moved(item, now) if item.name in moved else Outrun(item.name) for item in items]
+        results = [item.moved(now) if item.name in moved else Outrun(item.name) for item in items]
         written = [
             _receipt_row(item.receipt(result))
             for item, result in zip(items, results, strict=True)
@@ -297,6 +297,20 @@ class MovedItems:
             transaction, [_deletion(item.item) for item in done if item.to is ItemState.LINK_CLEARED], now=now
         )
         return results
+
+
+async def change_items(transaction: AsyncConnection, items: Sequence[ItemMove], now: datetime) -> set[str]:
+    """Write items that are as their movers saw them, inside the caller's transaction; the SIDs of those.
+
+    Counts, receipts and deeds are `MovedItems.move`'s: this alone is for a step that has none of them.
+    """
+    groups: dict[tuple[str, ...], list[ItemMove]] = defaultdict(list)
+    for item in items:
+        groups[item.shape].append(item)
+    moved: set[str] = set()
+    for shape, members in groups.items():
+        moved |= await _change(transaction, shape, members, now)
+    return moved
 
 
 async def _as_allowed(transaction: AsyncConnection, items: Sequence[ItemMove]) -> list[ItemMove]:
@@ -370,7 +384,8 @@ async def _count(transaction: AsyncConnection, done: Sequence[ItemMove], now: da
         changes = {name: migrations.c[name] + by for name, by in sums[sid].items() if by}
         if changes:
             await transaction.execute(update(migrations).where(migrations.c.sid == sid).values(**changes))
-            await transaction.execute(ended_if_done(sid, now))
+            if set(changes) & FINISHING:
+                await transaction.execute(ended_if_done(sid, now))
 
 
 def _may_go_on() -> ColumnElement[bool]:
@@ -415,10 +430,6 @@ def _deletion(item: MovedItem) -> Deed:
         source=item.source_sid,
         source_recording=item.source_recording_sid,
     )
-
-
-def _as_moved(move: ItemMove, now: datetime) -> MovedItem:
-    return move.item.changed(state=move.to, fence=move.item.fence + 1, date_updated=now, **move.facts)
 
 
 def _receipt_row(receipt: Receipt) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.campaigns import with_campaigns
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
+from callreel.ledger.moved_items import ItemMove, change_items
 from callreel.ledger.rooms import room_row
 from callreel.ledger.tables import (
     calls,
@@ -104,7 +105,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Birth:
-    """A recording whose media is durable in the spool, with the call or room and the key it came under."""
+    """A recording whose media is durable in the spool, with the call or room and the key it came under.
+
+    `item` is the step that an item of a source takes with it.
+    """
 
     recording: Recording
     call: dict[str, Any] | None = None
@@ -113,6 +117,7 @@ class Birth:
     idempotency_key: str | None = None
     request_hash: str | None = None
     alerts: tuple[Alert, ...] = ()
+    item: ItemMove | None = None
 
     @property
     def name(self) -> str:
@@ -275,6 +280,7 @@ class MoveWriter:
         if tracks := [row for _, birth in born if (row := track_row(birth.recording))]:
             await transaction.execute(insert(video_tracks), tracks)
         await write_alerts(transaction, [alert for _, birth in born for alert in birth.alerts])
+        await change_items(transaction, [birth.item for _, birth in born if birth.item], now)
         for i, birth in born:
             self._entail(birth.recording, after, now)
             results[i] = birth.recording

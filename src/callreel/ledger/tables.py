@@ -540,7 +540,11 @@ migration_items = Table(
     _moment("date_updated"),
     UniqueConstraint("source_sid", "source_recording_sid"),
     Index(
-        "ix_migration_items_due", "source_sid", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")
+        "ix_migration_items_due",
+        "source_sid",
+        "next_attempt_at",
+        "recording_sid",
+        postgresql_where=text("next_attempt_at IS NOT NULL"),
     ),
     Index("ix_migration_items_page", "migration_sid", "date_created", "recording_sid"),
 )

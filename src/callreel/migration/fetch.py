@@ -24,6 +24,7 @@ from callreel.errors import (
     SourceUnreachable,
 )
 from callreel.failpoints import reach
+from callreel.ledger.moved_items import ItemMove
 from callreel.ledger.moves import Birth
 from callreel.media.wav import inspect_wav, is_left_open
 from callreel.migration.shelves import Moving
@@ -55,43 +56,51 @@ class _Facts:
     duration_ms: int
 
 
-async def fetch(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> MovedItem:
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An item after a try, and its recording where the try brought it."""
+
+    item: MovedItem
+    recording: Recording | None = None
+
+
+async def fetch(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> Fetched:
     """One try to bring an item's media into the spool, whole, with its row.
 
     1. look whether it was brought before a crash; drop bytes that no row ever named
     2. ask again for metadata that was not final when it was listed
     3. stream, no longer than it may be, and check length, container and duration
-    4. write the recording, then the item: FETCHED
+    4. write the recording and with it the item: FETCHED
 
     Otherwise the item stays LISTED with a time, or is SKIPPED or FAILED with a reason. Raises what no other item would
     fare better with: `SourceUnauthorized`, `SourceRedirects`, `SpoolFull`, `SpoolFailed`, `DatabaseAway`.
     """
     known = await shelves.ledger.recordings.find_for_work(item.recording_sid)
     if known is not None and known.source_recording_sid == item.source_recording_sid:
-        return await _fetched(item, known, shelves)
+        return Fetched(await shelves.ledger.items.move(item, ItemState.FETCHED, **_facts(known, shelves)), known)
     if known is not None:
-        return await _give_up(item, Reason.NOT_WHOLE, f"{known.sid} is another recording here", shelves)
-    await shelves.spool.release(item.recording_sid)
+        return Fetched(await _give_up(item, Reason.NOT_WHOLE, f"{known.sid} is another recording here", shelves))
+    if shelves.spool.path_of(item.recording_sid).exists():
+        await shelves.spool.release(item.recording_sid)
     try:
         if not item.origin.is_ready or item.origin.duration_s is None:
             item = await _look_again(item, source, shelves)
-        recording = await _bring(item, source, shelves)
+        return await _bring(item, source, shelves)
     except (MediaNotReady, SourceRateLimited) as why:
-        return await _later(item, why, shelves)
+        return Fetched(await _later(item, why, shelves))
     except MediaGone as why:
-        return await _skip(item, why.message, shelves)
+        return Fetched(await _skip(item, why.message, shelves))
     except SourceRefused as why:
-        return await _count_a_try(item, Reason.SOURCE_REFUSED, why.message, shelves)
+        return Fetched(await _count_a_try(item, Reason.SOURCE_REFUSED, why.message, shelves))
     except (MediaMismatch, BodyCutShort) as why:
-        return await _count_a_try(item, Reason.NOT_WHOLE, why.message, shelves)
+        return Fetched(await _count_a_try(item, Reason.NOT_WHOLE, why.message, shelves))
     except NotAudio as why:
-        return await _count_a_try(item, Reason.NOT_AUDIO, why.message, shelves)
+        return Fetched(await _count_a_try(item, Reason.NOT_AUDIO, why.message, shelves))
     except BodyTooLarge:
         said = f"The media is larger than the {limit_of(item.origin, shelves.max_bytes)} bytes its metadata allows"
-        return await _count_a_try(item, Reason.NOT_WHOLE, said, shelves)
+        return Fetched(await _count_a_try(item, Reason.NOT_WHOLE, said, shelves))
     except _Odd as why:
-        return await _count_a_try(item, why.reason, why.detail, shelves)
-    return await _fetched(item, recording, shelves)
+        return Fetched(await _count_a_try(item, why.reason, why.detail, shelves))
 
 
 def limit_of(origin: SourceRecording, max_bytes: int) -> int:
@@ -118,7 +127,7 @@ async def _look_again(item: MovedItem, source: TwilioAccount, shelves: Moving) -
     return item if found == item.origin else await shelves.ledger.items.learn(item, found)
 
 
-async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Recording:
+async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Fetched:
     origin = item.origin
     try:
         async with source.media(origin.account_sid, origin.sid, channels=origin.channels) as media:
@@ -140,7 +149,10 @@ async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Rec
         raise
     reach("M1")
     recording = _newborn(item, kept, shelves)
-    return await shelves.births.bear(Birth(recording=recording, **_met(item, recording)))
+    step = ItemMove(item, ItemState.FETCHED, _facts(recording, shelves))
+    born = await shelves.births.bear(Birth(recording=recording, item=step, **_met(item, recording)))
+    reach("M2")
+    return Fetched(step.moved(born.date_updated), born)
 
 
 async def _read_again(item: MovedItem, sha256: str, source: TwilioAccount, shelves: Moving) -> None:
@@ -233,21 +245,18 @@ def _met(item: MovedItem, recording: Recording) -> dict[str, Any]:
     return met
 
 
-async def _fetched(item: MovedItem, recording: Recording, shelves: Moving) -> MovedItem:
-    reach("M2")
+def _facts(recording: Recording, shelves: Moving) -> dict[str, Any]:
     now = shelves.clock.now()
-    return await shelves.ledger.items.move(
-        item,
-        ItemState.FETCHED,
-        media_size_bytes=recording.media_size_bytes,
-        media_sha256=recording.media_sha256,
-        fetched_at=now,
-        next_attempt_at=now,
-        attempts=0,
-        reason=None,
-        detail=None,
-        remedy=None,
-    )
+    return {
+        "media_size_bytes": recording.media_size_bytes,
+        "media_sha256": recording.media_sha256,
+        "fetched_at": now,
+        "next_attempt_at": now,
+        "attempts": 0,
+        "reason": None,
+        "detail": None,
+        "remedy": None,
+    }
 
 
 async def _later(

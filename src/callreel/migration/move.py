@@ -37,11 +37,11 @@ async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> Mo
         if item.next_attempt_at is None or item.next_attempt_at > now:
             return item
         if item.state is ItemState.LISTED:
-            item = await _fetch(item, source, shelves)
+            item, recording = await _fetch(item, source, shelves)
         elif item.state is ItemState.FAILED:  # its recording was delivered after all
             item = await shelves.ledger.items.move(item, ItemState.FETCHED, reason=None, detail=None, remedy=None)
         elif item.state is ItemState.FETCHED:
-            recording = await shelves.carry(item.recording_sid)
+            recording = await shelves.carry(item.recording_sid, recording)
             if recording is not None and recording.state in _UNDERWAY:
                 return await _wait_for_delivery(item, recording, shelves)
             item = await settle(item, recording, shelves=shelves)
@@ -54,17 +54,18 @@ async def move(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> Mo
     return item
 
 
-async def _fetch(item: MovedItem, source: TwilioAccount, shelves: Moving) -> MovedItem:
+async def _fetch(item: MovedItem, source: TwilioAccount, shelves: Moving) -> tuple[MovedItem, Recording | None]:
     """One try. When it got no answer, the source is asked for something small: if it answers that, it was this one."""
     try:
-        return await fetch(item, source=source, shelves=shelves)
+        fetched = await fetch(item, source=source, shelves=shelves)
+        return fetched.item, fetched.recording
     except SourceRedirects:
         raise
     except SOURCE_IS_AWAY as why:
         is_there = await _answers(source, item)
         put_off = await stumbled(item, why, shelves, counts=is_there)
         if is_there:
-            return put_off
+            return put_off, None
         raise SourceAway(put_off, why.message) from why
 
 

@@ -15,7 +15,8 @@ from callreel.model.sid import RecordingSid
 from callreel.sealing.receipt_key import ReceiptKey
 from callreel.spool.spool import Spool
 
-Carry = Callable[[RecordingSid], Awaitable[Recording | None]]
+Carry = Callable[[RecordingSid, Recording | None], Awaitable[Recording | None]]
+"""Given a recording as it was just written, it need not be read again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,11 @@ def counted(state: ItemState) -> dict[str, int]:
     return counts | ({"moved": 1} if state in MOVED else {})
 
 
+def counted_as_finished() -> tuple[str, ...]:
+    """The counts of items to which nothing more happens by itself."""
+    return tuple(_COUNTED.values())
+
+
 _COUNTED = {
     ItemState.LINK_CLEARED: "deleted_at_source",
     ItemState.KEPT: "kept",

@@ -43,8 +43,8 @@ ITEM_ARROWS: dict[ItemState, frozenset[ItemState]] = {
 }
 """A state may follow itself where something is tried again."""
 
-MOVED = frozenset({S.DELETE_INTENT, S.DELETE_CONFIRMED, S.LINK_CLEARED, S.KEPT, S.DELETE_FAILED})
-"""The copy is in its bucket, as far as the bucket can say."""
+MOVED = frozenset({S.LINK_CLEARED, S.KEPT, S.DELETE_FAILED})
+"""The copy is in its bucket, as far as the bucket can say, and nothing more happens to the original by itself."""
 
 FINISHED = frozenset({S.LINK_CLEARED, S.KEPT, S.DELETE_FAILED, S.FAILED, S.SKIPPED})
 """Nothing more happens by itself."""

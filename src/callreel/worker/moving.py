@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 
 import structlog
@@ -11,10 +11,9 @@ from callreel.errors import Final, NotNow, SourceRedirects
 from callreel.ledger.item_intake import INVENTORY, MOVE
 from callreel.ledger.jobs import JobRow, route_of
 from callreel.migration.inventory import take_inventory
-from callreel.migration.shelves import Moving
+from callreel.migration.shelves import Carry, Moving
 from callreel.model.migration import Migration, MigrationStatus
 from callreel.model.recording import COMPLETED, Recording, State
-from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
 from callreel.worker.convoy import Convoy
 
@@ -25,8 +24,6 @@ LIST_AGAIN_S, LIST_AGAIN_CAP_S = 0.5, 300.0
 REFUSED_IN_A_ROW = 3
 _SETTLES = COMPLETED | {State.PARKED, State.FATAL, State.ERASED, State.DELETING, State.DELETED}
 REMEDY = "Mend the source (callreel sources check), then: callreel migrate resume"
-
-Carry = Callable[[RecordingSid], Awaitable[Recording | None]]
 
 
 class Moves:

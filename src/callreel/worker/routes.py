@@ -61,13 +61,16 @@ def steps_of(parts: Parts) -> dict[str, Step]:
     }
 
 
-async def carry(sid: RecordingSid, *, parts: Parts, steps: dict[str, Step]) -> Recording | None:
+async def carry(
+    sid: RecordingSid, *, parts: Parts, steps: dict[str, Step], known: Recording | None = None
+) -> Recording | None:
     """Take a recording from step to step under one job, until it has to wait or is done.
 
     The row is the truth, not the job: what the row does not ask for now is not done, and a job that finds
-    the recording elsewhere ends quietly. Returns the recording as it was left, None if there is none.
+    the recording elsewhere ends quietly. `known` is the row as it was just written, by whoever need not read it
+    again: its fence guards every move. Returns the recording as it was left, None if there is none.
     """
-    found = await parts.ledger.recordings.find_for_work(sid)
+    found = known or await parts.ledger.recordings.find_for_work(sid)
     if found is None:
         return None
     recording = found.changed(carried=True)

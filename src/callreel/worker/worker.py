@@ -84,10 +84,10 @@ class Worker:
         sid = (job.payload or b"").decode()
         await self._attempt(self._carry_and_wake(RecordingSid(sid)), sid)
 
-    async def _carry_one(self, sid: RecordingSid) -> Recording | None:
+    async def _carry_one(self, sid: RecordingSid, known: Recording | None = None) -> Recording | None:
         """One at a time for each recording: whoever comes second finds it where the first left it."""
         async with self._carrying.of(sid):
-            return await carry(sid, parts=self._parts, steps=self._steps)
+            return await carry(sid, parts=self._parts, steps=self._steps, known=known)
 
     async def _carry_and_wake(self, sid: RecordingSid) -> None:
         await self._moves.wake(await self._carry_one(sid))

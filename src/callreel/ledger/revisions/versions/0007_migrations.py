@@ -92,7 +92,7 @@ def _create_items() -> None:
     op.create_index(
         "ix_migration_items_due",
         "migration_items",
-        ["source_sid", "next_attempt_at"],
+        ["source_sid", "next_attempt_at", "recording_sid"],
         postgresql_where=sa.text("next_attempt_at IS NOT NULL"),
     )
     op.create_index("ix_migration_items_page", "migration_items", ["migration_sid", "date_created", "recording_sid"])
