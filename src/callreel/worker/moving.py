@@ -22,6 +22,7 @@ log = structlog.get_logger("callreel.worker")
 MOVING_STEPS = (MOVE, INVENTORY)
 LIST_AGAIN_S, LIST_AGAIN_CAP_S = 0.5, 300.0
 REFUSED_IN_A_ROW = 3
+IN_HAND = 2  # items for each delivery at once: while one is sent, another is fetched
 _SETTLES = COMPLETED | {State.PARKED, State.FATAL, State.ERASED, State.DELETING, State.DELETED}
 REMEDY = "Mend the source (callreel sources check), then: callreel migrate resume"
 
@@ -62,7 +63,7 @@ class Moves:
             source,
             client,
             self._shelves,
-            most=self._parts.chosen.delivery_concurrency,
+            most=IN_HAND * self._parts.chosen.delivery_concurrency,
             is_stopping=self._is_stopping,
         )
         try:
