@@ -33,6 +33,8 @@ def pages_of(there: Town) -> dict[str, str]:
         "call": there.more["call"],
         "campaigns": "/console/campaigns",
         "campaign": there.more["campaign"],
+        "deliveries": "/console/deliveries",
+        "deliveries-held": "/console/deliveries?status=held",
         "credentials": "/console/credentials",
         "credential": f"/console/credentials/{there.stage.credential_sid}",
         "api-keys": "/console/api-keys",

@@ -27,7 +27,13 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("/deletions", "Deletions", "trash", Right.DELETE),
         ),
     ),
-    ("Storage", (Item("/credentials", "Credentials", "key", Right.CREDENTIALS),)),
+    (
+        "Storage",
+        (
+            Item("/credentials", "Credentials", "key", Right.CREDENTIALS),
+            Item("/deliveries", "Deliveries", "send"),
+        ),
+    ),
     (
         "Account",
         (

@@ -185,6 +185,19 @@ class Recordings:
             rows = (await connection.execute(query)).all()
         return await self._read_all(rows)
 
+    async def count_unfinished(
+        self, account_sid: AccountSid, *, states: frozenset[State], kind: RecordingKind | None = None, most: int
+    ) -> int:
+        """How many recordings of an account still need work or a person; above `most`, `most + 1` is said."""
+        query = select(recordings.c.sid).where(
+            recordings.c.unfinished, recordings.c.account_sid == account_sid, recordings.c.state.in_(states)
+        )
+        if kind is not None:
+            query = query.where(recordings.c.kind == kind)
+        matching = query.limit(most + 1).subquery()
+        async with self._engine.connect() as connection:
+            return int((await connection.execute(select(func.count()).select_from(matching))).scalar_one())
+
     async def list_due_for_purge(self, now: datetime, *, limit: int = 500) -> Sequence[Recording]:
         """Deleted recordings whose metadata has been kept long enough. For the purger."""
         query = select(recordings).where(recordings.c.purge_after <= now).order_by(recordings.c.purge_after)
