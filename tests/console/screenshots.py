@@ -35,6 +35,8 @@ def pages_of(there: Town) -> dict[str, str]:
         "campaign": there.more["campaign"],
         "deliveries": "/console/deliveries",
         "deliveries-held": "/console/deliveries?status=held",
+        "storage": "/console/storage?kind=voice",
+        "storage-video": "/console/storage?kind=video",
         "credentials": "/console/credentials",
         "credential": f"/console/credentials/{there.stage.credential_sid}",
         "api-keys": "/console/api-keys",

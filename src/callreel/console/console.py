@@ -26,6 +26,7 @@ from callreel.console import (
     recording,
     recordings,
     sign_in,
+    storage,
     theme,
 )
 from callreel.console.cookies import cookie
@@ -46,6 +47,7 @@ SCREENS: Sequence[Sequence[Route]] = (
     deliveries.ROUTES,
     calls.ROUTES,
     campaigns.ROUTES,
+    storage.ROUTES,
     credentials.ROUTES,
     api_keys.ROUTES,
     audit.ROUTES,

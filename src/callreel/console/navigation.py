@@ -30,6 +30,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
     (
         "Storage",
         (
+            Item("/storage", "Storage settings", "bucket", Right.STORAGE),
             Item("/credentials", "Credentials", "key", Right.CREDENTIALS),
             Item("/deliveries", "Deliveries", "send"),
         ),
