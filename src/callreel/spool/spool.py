@@ -253,7 +253,9 @@ class Spool:
         Raises `BlobMissing` when there is no media to encrypt, `BlobAltered` when it does not open, `SpoolFailed`
         when the disk refuses, and what `encrypt` raises; then nothing is left of it.
         """
-        return await self._in_thread(self._write_sealed, sid, encrypt, key)
+        made, digests = await self._in_thread(self._write_sealed, sid, encrypt, key)
+        await self._synced()
+        return made, digests
 
     async def release(self, sid: RecordingSid, *, blob_sha256: str | None = None) -> None:
         """Give the disk back: remove a recording's media, and its ciphertext of this SHA-256. May be repeated.
@@ -291,7 +293,6 @@ class Spool:
             digests = hashing.digests()
             rename_without_replacing(draft, self.sealed_path_of(sid, digests.sha256))
             reach("C7")
-            sync_directory(self.ready)
         except FileNotFoundError as why:
             raise BlobMissing(f"{sid} is not in the spool") from why
         except OSError as why:
