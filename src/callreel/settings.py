@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -23,6 +26,7 @@ from callreel.model.destination import Network
 PREFIX = "CALLREEL_"
 TOML = "callreel.toml"
 SECRETS = ("database_url", "master_key", "smtp_url")
+AWS_SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class Settings(BaseSettings):
@@ -94,6 +98,16 @@ class Settings(BaseSettings):
     def storage_dir(self) -> Path:
         """The service storage's directory. Raises `Misconfigured` for a URL that is no directory."""
         return _directory("STORAGE_URL", self.storage_url) or self.data_dir / "storage"
+
+    def secret_values(self) -> Iterator[str]:
+        """What must be in no log: the secrets among the settings, passwords inside them, and the machine's AWS keys."""
+        for name in SECRETS:
+            secret = getattr(self, name)
+            if secret is not None:
+                yield from re.split(r"[\s,]+", secret.get_secret_value())
+                if (password := urlsplit(secret.get_secret_value()).password) is not None:
+                    yield from {password, unquote(password)}
+        yield from (os.environ[name] for name in AWS_SECRETS if name in os.environ)
 
     @classmethod
     def settings_customise_sources(

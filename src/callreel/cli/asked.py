@@ -13,6 +13,7 @@ import typer
 from rich.console import Console, RenderableType
 
 from callreel.cli.logs import log_to_stderr
+from callreel.cli.redaction import Redaction
 from callreel.errors import CallreelError, Misconfigured
 from callreel.settings import SECRETS, Settings, load_settings
 
@@ -31,10 +32,12 @@ class Asked:
 
     as_json: bool
     flags: Mapping[str, Any] = field(default_factory=dict)
+    redaction: Redaction = field(default_factory=Redaction)
 
     def settings(self, *, of_an_installation: bool = True) -> Settings:
         """The effective settings. Raises `Misconfigured`, also when there is no installation where one is needed."""
         settings = load_settings(**self.flags)
+        self.redaction.know(settings.secret_values())
         if of_an_installation and not settings.data_dir.is_dir():
             raise Misconfigured(
                 f"There is no installation in {settings.data_dir}; name yours with --data-dir or CALLREEL_DATA_DIR, "
@@ -62,12 +65,13 @@ def command(app: typer.Typer, name: str, *, example: str) -> Callable[[Callable[
         @functools.wraps(function)
         def run(**given: Any) -> None:
             flags = {flag: given.pop(flag) for flag in _flags()}
-            asked = Asked(given.pop("as_json"), flags)
-            log_to_stderr(given.get("log_level", "warning"))
+            redaction = log_to_stderr(given.get("log_level", "warning"))
+            asked = Asked(given.pop("as_json"), flags, redaction)
             try:
                 function(asked, **given)
             except CallreelError as why:
-                typer.echo(f"callreel {name}: {' '.join(why.message.split())}", err=True)
+                words = redaction.text(" ".join(why.message.split()))
+                typer.echo(f"callreel {name}: {words}", err=True)
                 raise typer.Exit(FAILED) from why
 
         run.__signature__ = _with_flags(function)  # type: ignore[attr-defined]
