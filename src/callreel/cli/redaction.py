@@ -1,6 +1,6 @@
 """What no log line may carry is taken out of it: by the name of its field, by its shape, and by its value.
 
-The code logs no secret. This is for the day when it does, or a library does: an exception quotes a URL, a header, a key.
+The code logs no secret. This is for the day when it does, or a library does: an exception quotes a URL or a header.
 """
 
 from __future__ import annotations
