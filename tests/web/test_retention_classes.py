@@ -145,6 +145,15 @@ async def test_what_is_still_on_its_way_never_expires(acme: Caller, path: str, c
     assert await expire(ledger=parts.ledger, clock=clock) == 0
 
 
+async def test_every_change_is_in_the_audit(acme: Caller, path: str) -> None:
+    sid = (await created(acme, path, KeepDays="2555"))["sid"]
+    await acme.post(f"{path}/{sid}", {"KeepDays": "3000"})
+    await acme.delete(f"{path}/{sid}")
+    rows = (await acme.get(f"{acme.own_path}/Audit?Subject={sid}")).json()["audit"]
+    assert [row["action"] for row in rows] == [f"retention-class.{did}" for did in ("deleted", "changed", "created")]
+    assert rows[1]["details"]["changes"] == {"keep_days": {"before": 2555, "after": 3000}}
+
+
 async def test_another_accounts_sid_is_404(acme: Caller, stranger: Caller, path: str) -> None:
     sid = (await created(acme, path))["sid"]
     for method in ("GET", "POST", "DELETE"):

@@ -12,8 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
 from callreel.errors import NotFound
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import calls, campaigns, recordings, retention_classes
+from callreel.model.deed import Deed
 from callreel.model.object_lock import LockMode
 from callreel.model.recording import COMPLETED, UNFINISHED
 from callreel.model.retention_class import RetentionClass, Touched, in_order
@@ -31,8 +33,8 @@ class RetentionClasses:
         self._engine, self._clock = engine, clock
         self._lately: dict[AccountSid, tuple[float, list[RetentionClass]]] = {}
 
-    async def keep(self, kept: RetentionClass) -> None:
-        """Write a new class, or the new values of one that is there."""
+    async def keep(self, kept: RetentionClass, *, deed: Deed | None = None) -> None:
+        """Write a new class, or the new values of one that is there, and who did it."""
         values = {name: getattr(kept, name) for name in retention_classes.c.keys()}  # noqa: SIM118 - a column collection
         changed = {name: values[name] for name in values if name not in ("sid", "account_sid", "date_created")}
         statement = (
@@ -44,16 +46,18 @@ class RetentionClasses:
         )
         async with self._engine.begin() as transaction:
             await transaction.execute(statement)
+            await write_deeds(transaction, [deed] if deed else [], now=self._clock.now())
         self._lately.pop(kept.account_sid, None)
 
-    async def remove(self, account_sid: AccountSid, sid: str) -> None:
-        """Forget a class. Raises `NotFound`."""
+    async def remove(self, account_sid: AccountSid, sid: str, *, deed: Deed | None = None) -> None:
+        """Forget a class, and write down who did it. Raises `NotFound`."""
         statement = delete(retention_classes).where(
             retention_classes.c.sid == sid, retention_classes.c.account_sid == account_sid
         )
         async with self._engine.begin() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise NotFound()
+            await write_deeds(transaction, [deed] if deed else [], now=self._clock.now())
         self._lately.pop(account_sid, None)
 
     async def fetch(self, account_sid: AccountSid, sid: str) -> RetentionClass:

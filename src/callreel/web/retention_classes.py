@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from callreel.errors import InvalidParameter
 from callreel.model.account import Account
+from callreel.model.deed import Actor
 from callreel.model.object_lock import LockMode
 from callreel.model.retention_class import RetentionClass, Touched
 from callreel.model.sid import RetentionClassSid, mint_sid
@@ -21,7 +22,7 @@ from callreel.steps.keep_retention_class import (
     remove_retention_class,
 )
 from callreel.web.answers import iso, json_answer
-from callreel.web.auth import Acting, Opened, path_sid
+from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Parameters, Query
 from callreel.web.pages import PageWish, envelope_v1, links_of
@@ -84,7 +85,7 @@ async def list_retention_classes(account: Acting, parts: Opened, query: Query) -
     responses=answers(201, "The class; with DryRun=true, 200 and what it would touch", CLASS),
     openapi_extra=takes(_FIELDS, required=["FriendlyName"], json=True),
 )
-async def create_retention_class(account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def create_retention_class(account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Create a retention class"""
     now = parts.clock.now()
     born = RetentionClass(
@@ -95,7 +96,7 @@ async def create_retention_class(account: Acting, parts: Opened, form: FormOrJso
         date_created=now,
         date_updated=now,
     )
-    return await _keep(replace(born, **_sent(form)), account, parts, form, status=201)
+    return await _keep(replace(born, **_sent(form)), account, by, parts, form, status=201)
 
 
 @on(router, "GET", PATH + "/{sid}", responses=answers(200, "The class", CLASS))
@@ -112,10 +113,10 @@ async def fetch_retention_class(sid: str, account: Acting, parts: Opened) -> Res
     responses=answers(200, "The class, or what the change would touch", CLASS),
     openapi_extra=takes(_FIELDS, json=True),
 )
-async def change_retention_class(sid: str, account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def change_retention_class(sid: str, account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Change a retention class; what is not sent keeps its value, an empty value clears"""
     found = await parts.ledger.retention_classes.fetch(account.sid, path_sid("RC", sid))
-    return await _keep(replace(found, **_sent(form), date_updated=parts.clock.now()), account, parts, form)
+    return await _keep(replace(found, **_sent(form), date_updated=parts.clock.now()), account, by, parts, form)
 
 
 @on(
@@ -125,21 +126,21 @@ async def change_retention_class(sid: str, account: Acting, parts: Opened, form:
     responses=answers(204, "It is gone; with DryRun=true, 200 and what that would touch"),
     openapi_extra=asks(DryRun="flag", Confirm="integer"),
 )
-async def delete_retention_class(sid: str, account: Acting, parts: Opened, query: Query) -> Response:
+async def delete_retention_class(sid: str, account: Acting, by: By, parts: Opened, query: Query) -> Response:
     """Delete a retention class; its recordings fall to the next one that fits"""
     sid, ledger, clock = path_sid("RC", sid), parts.ledger, parts.clock
     if query.flag("DryRun"):
         return _dry(await dry_run_removal(account.sid, sid, ledger=ledger, clock=clock))
-    await remove_retention_class(account.sid, sid, confirmed=_confirmed(query), ledger=ledger, clock=clock)
+    await remove_retention_class(account.sid, sid, confirmed=_confirmed(query), ledger=ledger, clock=clock, by=by)
     return Response(status_code=204)
 
 
 async def _keep(
-    kept: RetentionClass, account: Account, parts: Parts, form: Parameters, *, status: int = 200
+    kept: RetentionClass, account: Account, by: Actor, parts: Parts, form: Parameters, *, status: int = 200
 ) -> Response:
     if form.flag("DryRun"):
         return _dry(await dry_run(kept, ledger=parts.ledger, clock=parts.clock))
-    await keep_retention_class(kept, confirmed=_confirmed(form), ledger=parts.ledger, clock=parts.clock)
+    await keep_retention_class(kept, confirmed=_confirmed(form), ledger=parts.ledger, clock=parts.clock, by=by)
     return json_answer(_json(kept, account, parts), status)
 
 
