@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from callreel.clock import SetClock
+from callreel.ledger.audit import AuditFilter
 from callreel.model.account import Account, AccountStatus
 from callreel.model.person import ABSOLUTE, IDLE, MAY, Right, Role
 from callreel.parts import Parts
@@ -194,6 +195,23 @@ async def test_a_changed_password_signs_out_everywhere(
     assert (await visitor.get("/console/recordings")).status == 303
     assert (await visitor.sign_in(email)).status == 401
     assert (await visitor.sign_in(email, "another-password")).status == 303
+
+
+async def test_who_came_who_was_refused_and_who_left_is_in_the_audit(
+    visitor: Browser, email: str, parts: Parts, account: tuple[Account, str]
+) -> None:
+    await visitor.sign_in(email, "not-the-password")
+    await visitor.sign_in("nobody@nowhere.example")
+    await visitor.sign_in(email)
+    page = await visitor.get("/console/recordings")
+    await visitor.post("/console/sign-out", {}, token=page.token)
+    rows = (await parts.ledger.audit.page(account[0].sid, AuditFilter(), place=None, size=9)).rows
+    said = [(row.action, row.address) for row in rows if row.action.startswith("session")]
+    assert sorted(said) == [(f"session.{what}", "127.0.0.1") for what in ("closed", "opened", "refused")]
+    assert "not-the-password" not in str(rows)
+    installation = (await parts.ledger.audit.page(None, AuditFilter(), place=None, size=9)).rows
+    assert [row.actor for row in installation if row.action == "session.refused"] == ["nobody"]
+    assert "nowhere" not in str(installation)
 
 
 async def test_a_subaccount_can_be_looked_at_and_a_stranger_cannot(

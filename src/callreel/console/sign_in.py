@@ -18,16 +18,19 @@ from callreel.console.visit import (
     ROOT,
     VISITOR,
     Visit,
+    actor_of,
     back,
     find_session,
     is_ours,
     open_form,
     own_path,
     screen,
+    whence,
 )
 from callreel.errors import AccountNotActive, CallreelError, InvalidParameter, NotAuthenticated, NotFound
 from callreel.ledger.paging import Place
 from callreel.model.account import Account
+from callreel.model.deed import Action, Actor
 from callreel.model.person import ABSOLUTE, REMEMBERED, Person, Right
 from callreel.model.sid import AccountSid, is_sid
 from callreel.parts import Parts
@@ -93,6 +96,8 @@ async def sign_in(request: Request) -> Response:
     secret = await begin_session(
         person, kept_form=kept, people=parts.ledger.people, digest=parts.digest, clock=parts.clock
     )
+    opened = actor_of(request, person).deed(Action.SESSION_OPENED, person.account_sid, person.sid)
+    await parts.ledger.audit.write(opened)
     answer = RedirectResponse(wanted, 303)
     set_to = cookie(COOKIE, secret, parts.public_url, max_age_s=COOKIE_S)
     answer.headers.append("set-cookie", set_to.decode("latin-1"))
@@ -115,7 +120,17 @@ async def _known(request: Request, form: Fields, parts: Parts) -> Person:
         )
     except NotAuthenticated:
         limits.count_failure(*names)
+        await _note_refusal(request, form, parts)
         raise
+
+
+async def _note_refusal(request: Request, form: Fields, parts: Parts) -> None:
+    """A wrong password is told to the account it was tried on; what was typed is not: it may be a password."""
+    found = await parts.ledger.people.find_by_email(form.text("email").lower())
+    person = found[0] if found else None
+    by = Actor(person.sid if person else "nobody", *whence(request))
+    account_sid = person.account_sid if person else None
+    await parts.ledger.audit.write(by.deed(Action.SESSION_REFUSED, account_sid, person.sid if person else None))
 
 
 def _given_back(form: Fields, person: Person, wanted: str, parts: Parts) -> tuple[bytes | None, str]:
@@ -134,6 +149,8 @@ def _given_back(form: Fields, person: Person, wanted: str, parts: Parts) -> tupl
 async def sign_out(visit: Visit) -> Response:
     """End the session here and in the browser."""
     await visit.parts.ledger.people.end_session(visit.session.digest)
+    closed = visit.by.deed(Action.SESSION_CLOSED, visit.person.account_sid, visit.person.sid)
+    await visit.parts.ledger.audit.write(closed)
     answer = back(visit, f"{ROOT}/")
     gone = cookie(COOKIE, "", visit.parts.public_url, max_age_s=0)
     answer.headers.append("set-cookie", gone.decode("latin-1"))

@@ -144,8 +144,12 @@ async def find_session(request: Request) -> tuple[Session, Person] | None:
 
 def actor_of(request: Request, person: Person) -> Actor:
     """A person as the audit names them, and where they are."""
-    address = request.client.host if request.client else None
-    return Actor(person.sid, address, request.scope.get("callreel.request_id"))
+    return Actor(person.sid, *whence(request))
+
+
+def whence(request: Request) -> tuple[str | None, str | None]:
+    """The address a request came from, and its id."""
+    return request.client.host if request.client else None, request.scope.get("callreel.request_id")
 
 
 def back(visit: Visit, path: str = "", **query: str) -> Response:
