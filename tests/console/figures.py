@@ -1,0 +1,140 @@
+"""The Console's figures, on this machine: `python -m tests.console.figures [ROWS]` (1,000,000 unless told otherwise).
+
+A list page's server time is told beside its queries' own, in turns; bytes are counted by the browser.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from playwright.async_api import async_playwright, expect
+from sqlalchemy import text
+
+from callreel.ledger.recordings import RecordingFilter
+from callreel.rehearsal.speech import speech
+from callreel.steps.read_calls import find_calls
+from tests.console.conftest import CHROMIUM, Browser, seat
+from tests.console.town import OWNER, Town, town
+
+ROUNDS = 21
+HOUR_S = 3600
+_COPY = """
+INSERT INTO recordings ({columns})
+SELECT {values} FROM recordings r, generate_series(1, :rows) n WHERE r.sid = :sid
+"""
+_LCP = """() => new Promise(done => new PerformanceObserver(list =>
+  done(list.getEntries().at(-1).startTime)).observe({type: "largest-contentful-paint", buffered: true}))"""
+
+
+async def _many(there: Town, rows: int) -> None:
+    """As many recordings as asked for, each a second apart, copied from one."""
+    own = {
+        "sid": "'RE' || md5(n::text)",
+        "date_created": "r.date_created - n * interval '1 second'",
+        "unfinished": "false",
+    }
+    async with there.parts.ledger.engine.begin() as transaction:
+        names = (
+            await transaction.execute(
+                text("SELECT column_name FROM information_schema.columns WHERE table_name = 'recordings'")
+            )
+        ).scalars()
+        columns = list(names)
+        values = ", ".join(own.get(name, f"r.{name}") for name in columns)
+        statement = _COPY.format(columns=", ".join(columns), values=values)
+        await transaction.execute(text(statement), {"rows": rows, "sid": there.recordings["bucket"].sid})
+    async with there.parts.ledger.engine.connect() as connection:
+        await (await connection.execution_options(isolation_level="AUTOCOMMIT")).execute(text("ANALYZE recordings"))
+
+
+async def list_page(there: Town) -> dict[str, float]:
+    """Milliseconds of a page of 50 and of its queries, medians of turns."""
+    account = there.recordings["bucket"].account_sid
+    parts, pages, queries = there.parts, [], []
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        browser = Browser(there.base, session)
+        await browser.sign_in(OWNER)
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            shown = await browser.get("/console/recordings")
+            pages.append(time.perf_counter() - began)
+            assert shown.text.count("<tr id=") == 50
+            began = time.perf_counter()
+            found = await parts.ledger.recordings.list(
+                account, RecordingFilter(include_deleted=True), place=None, size=50
+            )
+            await find_calls(account, [r.call_sid for r in found.rows if r.call_sid], logs=parts.logs)
+            queries.append(time.perf_counter() - began)
+    page, query = statistics.median(pages) * 1000, statistics.median(queries) * 1000
+    return {"page_ms": page, "query_ms": query, "ratio": page / query}
+
+
+async def in_a_browser(there: Town) -> dict[str, Any]:
+    """First load, paint, and Play on an hour of two channels in the bucket."""
+    hour = speech(60, seed=5, channels=2)
+    head, data = hour[:44], hour[44:] * (HOUR_S // 60)
+    size = len(data)
+    body = head[:4] + (size + 36).to_bytes(4, "little") + head[8:40] + size.to_bytes(4, "little") + data
+    recording = await there.stage.carry_until_settled(await there.stage.take_in(body))
+    assert CHROMIUM is not None
+    async with async_playwright() as playwright:
+        chrome = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--mute-audio"])
+        page = await chrome.new_page()
+        await seat(page, OWNER, there.parts)
+        got: list[tuple[str, int]] = []
+        wire = await page.context.new_cdp_session(page)
+        await wire.send("Network.enable")
+        wire.on("Network.loadingFinished", lambda e: got.append((e["requestId"], int(e["encodedDataLength"]))))
+        await page.goto(f"{there.base}/console/recordings")
+        await page.wait_for_load_state("networkidle")
+        weight, paint = sum(size for _, size in got), float(await page.evaluate(_LCP))
+        began = time.perf_counter()
+        await page.goto(f"{there.base}/console/recordings/{recording.sid}")
+        await expect(page.locator("reel-player")).to_have_attribute("data-peaks", str(HOUR_S * 20), timeout=60_000)
+        first_peaks_s = time.perf_counter() - began
+        firsts, fetched = [], []
+        for _ in range(5):
+            await page.reload()
+            await page.wait_for_load_state("networkidle")
+            got.clear()
+            player = page.locator("reel-player")
+            await page.click("[data-play]")
+            await expect(player).to_have_attribute("data-first-sound-ms", re.compile(".+"))
+            heard = await page.evaluate(
+                "performance.getEntriesByType('resource').filter(e => e.name.includes('X-Amz')"
+                " && e.responseEnd < performance.now()).map(e => [e.responseEnd, e.transferSize])"
+            )
+            first = float(str(await player.get_attribute("data-first-sound-ms")))
+            firsts.append(first)
+            fetched.append(heard)
+        await chrome.close()
+    return {
+        "first_load_bytes_on_the_wire": weight,
+        "largest_contentful_paint_ms": round(paint, 1),
+        "first_waveform_of_an_hour_s": round(first_peaks_s, 2),
+        "play_to_first_sound_ms": statistics.median(firsts),
+        "requests_before_and_around_first_sound": [len(heard) for heard in fetched],
+    }
+
+
+async def main(rows: int = 1_000_000) -> None:
+    """Print them all as one JSON document."""
+    with tempfile.TemporaryDirectory() as home:
+        async with town(Path(home), rows=9) as there:
+            told: dict[str, Any] = await in_a_browser(there)
+            await _many(there, rows)
+            told |= {"rows": rows} | await list_page(there)
+            print(json.dumps(told, indent=2))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*(int(word) for word in sys.argv[1:])))
