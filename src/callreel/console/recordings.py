@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
@@ -46,7 +47,10 @@ async def recordings(visit: Visit) -> Response:
     wanted, chips, faults = wanted_by(query)
     shown = await searched(wanted, query.text("q"), visit.account.sid, visit.parts.logs)
     place, size = _place(query, faults), size_of(query)
-    found = await visit.parts.ledger.recordings.list(visit.account.sid, shown, place=place, size=size)
+    found, views = await asyncio.gather(
+        visit.parts.ledger.recordings.list(visit.account.sid, shown, place=place, size=size),
+        visit.parts.ledger.people.list_views(visit.person.sid, PAGE),
+    )
     calls = await find_calls(visit.account.sid, [r.call_sid for r in found.rows if r.call_sid], logs=visit.parts.logs)
     return page(
         visit,
@@ -63,7 +67,7 @@ async def recordings(visit: Visit) -> Response:
         sources=SOURCES,
         lengths=LENGTHS,
         tabs=TABS,
-        views=await visit.parts.ledger.people.list_views(visit.person.sid, PAGE),
+        views=views,
         filtered=any(query.text(name) for name in NAMES),
         newer=_newer(found, query),
         older=_older(found, query),
