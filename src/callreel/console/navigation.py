@@ -33,6 +33,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("/storage", "Storage settings", "bucket", Right.STORAGE),
             Item("/credentials", "Credentials", "key", Right.CREDENTIALS),
             Item("/deliveries", "Deliveries", "send"),
+            Item("/migration", "Migration", "move", Right.MIGRATE),
         ),
     ),
     (

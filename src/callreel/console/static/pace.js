@@ -1,0 +1,43 @@
+// The chart of a migration's pace. The same numbers stand in the table below it.
+const place = document.querySelector("[data-points]");
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+function draw({ times, counts }) {
+  const ink = colour("--ink-3");
+  const line = colour("--line");
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+  place.replaceChildren();
+  new uPlot(
+    {
+      width: place.clientWidth,
+      height: 220,
+      legend: { show: false },
+      cursor: { y: false, drag: { x: false } },
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      axes: [{ ...axis, grid: { show: false } }, axis],
+      scales: { y: { range: (_, least, most) => [0, Math.max(5, most * 1.1)] } },
+      series: [{}, { stroke: colour("--accent"), width: 2, fill: `${colour("--accent")}22`, points: { show: false } }],
+    },
+    [times, counts],
+    place,
+  );
+}
+
+async function show() {
+  const answer = await fetch(place.dataset.points);
+  if (answer.ok) draw(await answer.json());
+}
+
+if (place && globalThis.uPlot) {
+  await show();
+  if (place.dataset.again) setInterval(() => document.hidden || show(), place.dataset.again * 1000);
+  let last = place.clientWidth;
+  addEventListener("resize", () => {
+    if (Math.abs(place.clientWidth - last) < 8) return;
+    last = place.clientWidth;
+    show();
+  });
+}
