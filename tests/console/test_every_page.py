@@ -31,6 +31,9 @@ PAGES = (
     "/console/recordings/{bucket}",
     "/console/recordings/{parked}",
     "/console/recordings/{deleted}",
+    "/console/deliveries",
+    "/console/deliveries?status=held",
+    "/console/migration",
     "/console/accounts",
     "/console/nothing",
 )

@@ -14,20 +14,25 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
+from sqlalchemy import text
+
 from callreel.app import open_parts
 from callreel.clock import SetClock, SystemClock
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
-from callreel.model.deed import Actor
+from callreel.model.deed import CALLREEL, Actor
 from callreel.model.deletion import DeletionStatus
 from callreel.model.person import Role
 from callreel.model.recording import Recording, State
 from callreel.parts import Parts
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
+from callreel.rehearsal.pretend_twilio import PretendTwilio
 from callreel.rehearsal.speech import speech
 from callreel.settings import load_settings
 from callreel.steps.delete_in_bulk import delete_in_bulk
 from callreel.steps.delete_many import delete_many
+from callreel.steps.keep_source import SourceWish, add_source
 from callreel.steps.open_account import open_account
+from callreel.worker.worker import Worker
 from tests.console.conftest import PASSWORD, admit, allow_pages, serving
 from tests.stage import BUCKET, MANAGER, WRITER, Stage
 
@@ -80,6 +85,7 @@ async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
             there = Town(base, parts, stage, clock, s3)
             await _fill(there, rows)
             await _delete_some(there)
+            await _move_some(there)
             yield there
             await parts.renditions.close()
     finally:
@@ -126,6 +132,54 @@ async def _delete_some(there: Town) -> None:
         "call": f"/console/calls/{there.recordings['bucket'].call_sid}",
         "campaign": f"/console/campaigns/{campaigns.rows[0].sid}",
     }
+
+
+async def _move_some(there: Town) -> None:
+    """A source; a migration that is done, with an item that failed; and one half way, its numbers made up."""
+    parts, stage, clock = there.parts, there.stage, there.clock
+    async with PretendTwilio(clock=clock) as twilio:
+        old = twilio.add_account()
+        for _ in range(12):
+            twilio.add_recording(old)
+        wish = SourceWish(friendly_name="Twilio, Europe", auth_token=old.auth_token, poll_seconds=0)
+        source = await add_source(
+            stage.account_sid, old.sid, wish, base_url=twilio.url, ledger=parts.ledger, sources=parts.sources,
+            guard=parts.guard, clock=clock, by=CALLREEL,
+        )  # fmt: skip
+        spans = {"host_id": parts.spool.host_id, "created_after": None, "created_before": None}
+        done = await parts.ledger.migrations.start(source, **spans)
+        worker = Worker(parts)
+        running = asyncio.create_task(worker.run())
+        while (await parts.ledger.migrations.fetch(stage.account_sid, done.sid)).status == "running":
+            await asyncio.sleep(0.05)
+        worker.stop()
+        await running
+    half = await parts.ledger.migrations.start(source, **spans)
+    async with parts.ledger.migrations._engine.begin() as transaction:
+        await transaction.execute(text(_HALF_WAY), {"sid": half.sid, "now": clock.now()})
+        await transaction.execute(text(_ITEMS), {"sid": half.sid, "now": clock.now(), "like": done.sid})
+        await transaction.execute(text(_FAILED), {"sid": half.sid})
+    there.more |= {
+        "migration-source": f"/console/migration/sources/{source.sid}",
+        "migration-done": f"/console/migration/{done.sid}",
+        "migration-running": f"/console/migration/{half.sid}",
+    }
+
+
+_HALF_WAY = """UPDATE migrations SET total = 186750, moved = 118402, failed = 3, deleted_at_source = 117960,
+    bytes = 1420000000000, rate = 4.6, rate_at = CAST(:now AS timestamptz), is_listed = true, passes = 2,
+    date_created = CAST(:now AS timestamptz) - interval '9 hours' WHERE sid = :sid"""
+_ITEMS = """INSERT INTO migration_items SELECT i.* FROM
+    (SELECT to_jsonb(m) AS j FROM migration_items AS m WHERE migration_sid = CAST(:like AS text) LIMIT 1) AS one,
+    generate_series(1, 5000) AS n,
+    jsonb_populate_record(null::migration_items, one.j || jsonb_build_object(
+        'recording_sid', 'RE' || md5('here' || n), 'source_recording_sid', 'RE' || md5('there' || n),
+        'migration_sid', CAST(:sid AS text), 'next_attempt_at', null,
+        'fetched_at', CAST(:now AS timestamptz)
+            - interval '3 hours' * (n + 400 * sin(n / 350.0)) / 5400.0)) AS i"""
+_FAILED = """UPDATE migration_items SET state = 'failed', reason = 'gone_at_source',
+    detail = '404: <i>no such file</i>', remedy = 'Nothing to do: it was deleted there before the copy'
+    WHERE recording_sid IN (SELECT recording_sid FROM migration_items WHERE migration_sid = :sid LIMIT 3)"""
 
 
 async def _brought(there: Town, taken: Recording, word: str) -> Recording:
