@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import date as Day
+from typing import Any
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -143,7 +144,7 @@ async def _add(visit: Visit) -> Source:
 
 async def _do(visit: Visit, found: Source) -> Response | Outcome:
     parts, form = visit.parts, visit.form
-    shelves = {"ledger": parts.ledger, "sources": parts.sources}
+    shelves: dict[str, Any] = {"ledger": parts.ledger, "sources": parts.sources}
     if form["do"] == "check":
         ok, checks = await check_source(found, **shelves)
         return Outcome(checks=checks, ok=ok)
