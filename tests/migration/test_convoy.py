@@ -7,8 +7,10 @@ from datetime import timedelta
 from callreel.errors import SourceRedirects, SourceUnauthorized, SourceUnreachable
 from callreel.ledger.item_intake import MOVE
 from callreel.ledger.jobs import live_subjects, route_of
+from callreel.ledger.recordings import RecordingFilter
 from callreel.migration.inventory import take_inventory
 from callreel.model.migration import Migration, MigrationStatus
+from callreel.model.recording import State
 from callreel.worker.convoy import Convoy
 from tests.migration.conftest import Move
 
@@ -106,9 +108,18 @@ async def test_while_external_storage_is_off_recordings_stay_at_the_source(movin
     assert "External storage is off" in waiting.reason
     assert len(moving.twilio.shelf) == 3
     assert [verb for verb, _ in moving.twilio.asked if verb != "list"] == []
+    shown = await moving.parts.ledger.recordings.list(moving.stage.account_sid, RecordingFilter(), place=None, size=10)
+    assert [(r.state, r.duration_s, r.price) for r in shown.rows] == [(State.AT_SOURCE, 1, "-0.0025")] * 3
     await moving.stage.choose()
     moving.clock.advance(timedelta(minutes=1).total_seconds())
     await convoy(moving).run()
+    for before in shown.rows:
+        recording = await moving.stage.look(before)
+        assert recording.state is State.RELEASED
+        assert moving.stage.objects(recording) == [recording.media_sha256]
+        assert await moving.stage.path_taken(recording) == [
+            "at_source", "spooled", "sealed", "uploading", "delivered", "released"
+        ]  # fmt: skip
     done = await now(moving, migration)
     assert (done.status, done.moved, done.reason) == ("completed", 3, None)
 

@@ -89,7 +89,7 @@ def test_events_are_twilios_and_belong_to_states_that_exist() -> None:
 
 def test_every_state_has_a_status_of_twilios() -> None:
     assert set(TWILIO_STATUS) == set(State)
-    assert {s for s in State if twilio_status(s) == "completed"} == COMPLETED
+    assert {s for s in State if twilio_status(s) == "completed"} == COMPLETED | {State.AT_SOURCE}
     assert {twilio_status(s) for s in UNFINISHED - {State.FATAL}} == {"processing"}
     assert {twilio_status(s) for s in (State.FATAL, State.ERASED)} == {"failed"}
     assert {twilio_status(s) for s in (State.DELETING, State.DELETED, State.PURGED)} == {"deleted"}

@@ -157,6 +157,33 @@ async def test_a_wrong_token_ends_in_failed_with_the_reason_and_resuming_after_m
     assert (row["status"], row["deleted_at_source"], row["reason"]) == ("completed", 6, None)
 
 
+async def test_while_external_storage_is_off_recordings_are_played_from_their_source(
+    acme: Caller, stranger: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
+) -> None:
+    await stage.choose(aws_storage_enabled=False)
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    async with at_work(stage):
+        while len(shown := (await acme.get(f"{acme.account_path}/Recordings.json")).json()["recordings"]) < 6:
+            await asyncio.sleep(0.01)
+    assert {one["status"] for one in shown} == {"completed"}
+    one = shown[0]["sid"]
+    wav = await acme.get(f"{acme.account_path}/Recordings/{one}.wav")
+    media = old.shelf.find(one)
+    assert media is not None
+    assert (wav.status, wav.body, wav.headers["content-type"]) == (200, media.media, "audio/x-wav")
+    mp3 = await acme.get(f"{acme.account_path}/Recordings/{one}.mp3")
+    assert (mp3.status, mp3.headers["content-type"]) == (200, "audio/mpeg")
+    head = await acme.send("HEAD", f"{acme.account_path}/Recordings/{one}")
+    assert (head.status, head.headers["content-length"]) == (200, str(len(media.media)))
+    assert (await stranger.get(f"{stranger.account_path}/Recordings/{one}.wav")).status == 404
+    assert (await acme.delete(f"{acme.account_path}/Recordings/{one}.json")).status == 409
+    twilio.accounts[old.sid].shelf.remove(media)
+    assert (await acme.get(f"{acme.account_path}/Recordings/{one}.wav")).status == 404
+    row = (await acme.get(path(acme, f"/{sid}"))).json()
+    assert (row["status"], row["moved"]) == ("running", 0)
+    assert "External storage is off" in row["reason"]
+
+
 @pytest.mark.parametrize(
     "form", [{}, {"SourceSid": "x"}, {"SourceSid": "SR" + "1" * 32}, {"CreatedAfter": "yesterday"}]
 )

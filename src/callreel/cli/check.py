@@ -57,6 +57,7 @@ async def _scene(parts: Parts, account: str | None, *, deep: bool) -> Scene:
         keyring=parts.keyring,
         clock=parts.clock,
         patience=parts.chosen.patience,
+        sources=parts.sources,
         account_sid=found.sid if found else None,
         deep=deep,
     )

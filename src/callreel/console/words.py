@@ -73,6 +73,7 @@ def _deleted(recording: Recording) -> Standing:
 
 
 _STANDINGS: dict[State, Callable[[Recording], Standing]] = {
+    State.AT_SOURCE: lambda recording: Standing("Completed", "ok", "At the source", "External storage is off", "mut"),
     State.RECEIVING: lambda r: Standing("Uploading", "up", "Arriving", "", ""),
     State.SPOOLED: _uploading,
     State.SEALED: _uploading,

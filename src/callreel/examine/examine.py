@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from callreel.examine.finding import Finding, Note, Violation
 from callreel.examine.history import events, fences, legal_moves, parked, window
 from callreel.examine.media import delivered, plaintext, spooled
+from callreel.examine.moved import moved, sources_agree
 from callreel.examine.objects import accounts_of, no_strangers
 from callreel.examine.scene import Scene
 from callreel.examine.secrets import no_secrets_in_the_open
@@ -35,6 +36,7 @@ OF_A_RECORDING: list[Callable[[Case, Scene], Awaitable[list[Finding]]]] = [
     legal_moves,
     parked,
     window,
+    moved,
 ]
 OF_THE_WHOLE: list[Callable[[Scene], AsyncIterator[Finding]]] = [
     nothing_lost,
@@ -45,6 +47,7 @@ OF_THE_WHOLE: list[Callable[[Scene], AsyncIterator[Finding]]] = [
     one_account_each,
     audit_holds,
     quarantine_kept,
+    sources_agree,
 ]
 
 LOOKS = 5  # at a suspect that moves while it is looked at

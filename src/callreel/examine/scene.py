@@ -10,6 +10,7 @@ from callreel.ledger.ledger import Ledger
 from callreel.model.patience import Patience
 from callreel.model.sid import AccountSid
 from callreel.sealing.keyring import Keyring
+from callreel.sources import Sources
 from callreel.spool.spool import Spool
 
 
@@ -28,5 +29,6 @@ class Scene:
     clock: Clock
     patience: Patience
     account_sid: AccountSid | None = None
+    sources: Sources | None = None
     deep: bool = False
     out_of_reach: set[tuple[str, str]] = field(default_factory=set)

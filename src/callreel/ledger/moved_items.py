@@ -23,6 +23,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    exists,
     func,
     or_,
     select,
@@ -207,11 +208,41 @@ class MovedItems:
         query = (
             select(c.source_sid)
             .outerjoin(migrations, migrations.c.sid == c.migration_sid)
-            .where(c.host_id == host_id, c.next_attempt_at.is_not(None), _may_go_on())
+            .where(c.host_id == host_id, or_(c.next_attempt_at.is_not(None), _RESTS), _may_go_on())
             .distinct()
         )
         async with self._engine.connect() as connection:
             return list((await connection.execute(query)).scalars())
+
+    async def wake_resting(self, source_sid: str) -> bool:
+        """External storage is on: what rested at the source is due. Whether there was any."""
+        async with self._engine.begin() as transaction:
+            woken = await transaction.execute(
+                update(migration_items)
+                .where(c.source_sid == source_sid, _RESTS)
+                .values(next_attempt_at=self._clock.now(), reason=None, detail=None, remedy=None)
+            )
+        return bool(woken.rowcount)
+
+    async def has_resting(self, source_sid: str) -> bool:
+        """Whether recordings of a source rest there because external storage is off."""
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(exists().where(c.source_sid == source_sid, _RESTS)))
+            return bool(found.scalar_one())
+
+    async def states_of(self, source_sid: str, source_recording_sids: Sequence[str]) -> dict[str, ItemState]:
+        """The states of a source's recordings by the names they have there; those that are not known are left out."""
+        query = select(c.source_recording_sid, c.state).where(
+            c.source_sid == source_sid, c.source_recording_sid.in_(source_recording_sids)
+        )
+        async with self._engine.connect() as connection:
+            return {sid: _STATES[state] for sid, state in await connection.execute(query)}
+
+    async def count_by_state(self, source_sid: str) -> dict[ItemState, int]:
+        """How many items of a source are in each state."""
+        query = select(c.state, func.count()).where(c.source_sid == source_sid).group_by(c.state)
+        async with self._engine.connect() as connection:
+            return {_STATES[state]: count for state, count in await connection.execute(query)}
 
     async def count_undelivered(self, source_sid: str, host_id: str) -> int:
         """Items that wait for their recording's delivery: their media is in the spool."""
@@ -386,6 +417,9 @@ async def _count(transaction: AsyncConnection, done: Sequence[ItemMove], now: da
             await transaction.execute(update(migrations).where(migrations.c.sid == sid).values(**changes))
             if set(changes) & FINISHING:
                 await transaction.execute(ended_if_done(sid, now))
+
+
+_RESTS = and_(c.state == ItemState.LISTED, c.next_attempt_at.is_(None), c.reason == Reason.EXTERNAL_STORAGE_OFF)
 
 
 def _may_go_on() -> ColumnElement[bool]:

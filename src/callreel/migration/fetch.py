@@ -29,7 +29,7 @@ from callreel.ledger.moves import Birth
 from callreel.media.wav import inspect_wav, is_left_open
 from callreel.migration.shelves import Moving
 from callreel.model.moved_item import ItemState, MovedItem, Reason, expected_bytes
-from callreel.model.recording import Recording
+from callreel.model.recording import Recording, State
 from callreel.model.source import NEVER_MEDIA, SourceRecording
 from callreel.model.storage_settings import RecordingKind
 from callreel.source.twilio_account import TwilioAccount
@@ -76,20 +76,21 @@ async def fetch(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> F
     fare better with: `SourceUnauthorized`, `SourceRedirects`, `SpoolFull`, `SpoolFailed`, `DatabaseAway`.
     """
     known = await shelves.ledger.recordings.find_for_work(item.recording_sid)
-    if known is not None and known.source_recording_sid == item.source_recording_sid:
+    at_source = known if known is not None and known.state is State.AT_SOURCE else None
+    if known is not None and at_source is None and known.source_recording_sid == item.source_recording_sid:
         return Fetched(await shelves.ledger.items.move(item, ItemState.FETCHED, **_facts(known, shelves)), known)
-    if known is not None:
+    if known is not None and known.source_recording_sid != item.source_recording_sid:
         return Fetched(await _give_up(item, Reason.NOT_WHOLE, f"{known.sid} is another recording here", shelves))
     if shelves.spool.path_of(item.recording_sid).exists():
         await shelves.spool.release(item.recording_sid)
     try:
         if not item.origin.is_ready or item.origin.duration_s is None:
-            item = await _look_again(item, source, shelves)
-        return await _bring(item, source, shelves)
+            item = await look_again(item, source, shelves)
+        return await _bring(item, at_source, source, shelves)
     except (MediaNotReady, SourceRateLimited) as why:
-        return Fetched(await _later(item, why, shelves))
+        return Fetched(await put_off(item, why, shelves))
     except MediaGone as why:
-        return Fetched(await _skip(item, why.message, shelves))
+        return Fetched(await skip(item, why.message, shelves))
     except SourceRefused as why:
         return Fetched(await _count_a_try(item, Reason.SOURCE_REFUSED, why.message, shelves))
     except (MediaMismatch, BodyCutShort) as why:
@@ -113,10 +114,11 @@ async def stumbled(item: MovedItem, why: CallreelError, shelves: Moving, *, coun
     """Trouble on the way to the source: try again later. It counts as a try unless the source is away altogether."""
     if counts:
         return await _count_a_try(item, Reason.SOURCE_STUMBLED, why.message, shelves)
-    return await _later(item, why, shelves, reason=Reason.SOURCE_STUMBLED)
+    return await put_off(item, why, shelves, reason=Reason.SOURCE_STUMBLED)
 
 
-async def _look_again(item: MovedItem, source: TwilioAccount, shelves: Moving) -> MovedItem:
+async def look_again(item: MovedItem, source: TwilioAccount, shelves: Moving) -> MovedItem:
+    """What the source says of it now, kept. Raises `MediaGone` and `MediaNotReady`, and what the source raises."""
     found = await source.find(item.origin.account_sid, item.source_recording_sid)
     if found is None:
         raise MediaGone(f"{item.source_recording_sid} is not at the source any more")
@@ -127,7 +129,7 @@ async def _look_again(item: MovedItem, source: TwilioAccount, shelves: Moving) -
     return item if found == item.origin else await shelves.ledger.items.learn(item, found)
 
 
-async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Fetched:
+async def _bring(item: MovedItem, at_source: Recording | None, source: TwilioAccount, shelves: Moving) -> Fetched:
     origin = item.origin
     try:
         async with source.media(origin.account_sid, origin.sid, channels=origin.channels) as media:
@@ -149,8 +151,13 @@ async def _bring(item: MovedItem, source: TwilioAccount, shelves: Moving) -> Fet
         raise
     reach("M1")
     recording = _newborn(item, kept, shelves)
+    if at_source is not None:
+        recording = await _come_over(at_source, recording, shelves)
+        return Fetched(
+            await shelves.ledger.items.move(item, ItemState.FETCHED, **_facts(recording, shelves)), recording
+        )
     step = ItemMove(item, ItemState.FETCHED, _facts(recording, shelves))
-    born = await shelves.births.bear(Birth(recording=recording, item=step, **_met(item, recording)))
+    born = await shelves.births.bear(Birth(recording=recording, item=step, **met_with(item, recording)))
     reach("M2")
     return Fetched(step.moved(born.date_updated), born)
 
@@ -219,7 +226,22 @@ def _newborn(item: MovedItem, kept: Kept[_Facts], shelves: Moving) -> Recording:
     return born.changed(date_created=origin.date_created, carried=True)
 
 
-def _met(item: MovedItem, recording: Recording) -> dict[str, Any]:
+async def _come_over(at_source: Recording, newborn: Recording, shelves: Moving) -> Recording:
+    """A recording that was listed here while its media lay at the source: now its media is in the spool."""
+    brought = {name: getattr(newborn, name) for name in _BROUGHT}
+    moved = await shelves.ledger.move(
+        at_source.changed(carried=True), State.SPOOLED, reason="brought from its source", **brought
+    )
+    return moved.changed(settings=newborn.settings)
+
+
+_BROUGHT = (
+    "host_id", "settings_id", "channels", "duration_ms", "media_type", "media_size_bytes", "media_sha256", "media_md5",
+    "encryption_details", "sealed_at_rest", "media_key_wrapped",
+)  # fmt: skip
+
+
+def met_with(item: MovedItem, recording: Recording) -> dict[str, Any]:
     """The call or conference it belongs to, where it was not seen before. Who called whom a listing does not tell."""
     seen: dict[str, Any] = {
         "account_sid": item.account_sid,
@@ -259,7 +281,7 @@ def _facts(recording: Recording, shelves: Moving) -> dict[str, Any]:
     }
 
 
-async def _later(
+async def put_off(
     item: MovedItem, why: CallreelError, shelves: Moving, *, reason: Reason = Reason.NOT_READY
 ) -> MovedItem:
     """Not now, and nobody's fault: it costs no try. The longer it lasts, the more seldom it is asked for."""
@@ -306,7 +328,7 @@ async def _give_up(
     )
 
 
-async def _skip(item: MovedItem, said: str, shelves: Moving) -> MovedItem:
+async def skip(item: MovedItem, said: str, shelves: Moving) -> MovedItem:
     return await shelves.ledger.items.move(
         item, ItemState.SKIPPED, next_attempt_at=None, reason=Reason.NO_MEDIA, detail=said[:500], remedy=None
     )

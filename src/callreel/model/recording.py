@@ -33,6 +33,7 @@ class State(StrEnum):
     DELETING = "deleting"
     DELETED = "deleted"
     PURGED = "purged"
+    AT_SOURCE = "at_source"
 
 
 class ObjectFate(StrEnum):
@@ -46,7 +47,8 @@ class ObjectFate(StrEnum):
 
 S = State
 ARROWS: dict[State | None, frozenset[State]] = {
-    None: frozenset({S.RECEIVING, S.SPOOLED, S.ABSENT}),
+    None: frozenset({S.RECEIVING, S.SPOOLED, S.ABSENT, S.AT_SOURCE}),
+    S.AT_SOURCE: frozenset({S.SPOOLED}),
     S.RECEIVING: frozenset({S.SPOOLED, S.ABSENT}),
     S.SPOOLED: frozenset({S.SEALED, S.PARKED, S.FATAL}),
     S.SEALED: frozenset({S.UPLOADING, S.PARKED, S.FATAL}),
@@ -83,7 +85,7 @@ VIDEO_OWED_EVENT: dict[State, str] = {
 }
 """As `OWED_EVENT`, in the words of Twilio's video."""
 
-NOTHING_TO_DO = frozenset({S.RECEIVING, S.ABSENT, S.PARKED, S.RELEASED, S.ERASED, S.DELETED, S.PURGED})
+NOTHING_TO_DO = frozenset({S.AT_SOURCE, S.RECEIVING, S.ABSENT, S.PARKED, S.RELEASED, S.ERASED, S.DELETED, S.PURGED})
 COMPLETED = frozenset({S.DELIVERED, S.RELEASED})
 UNFINISHED = frozenset({S.SPOOLED, S.SEALED, S.UPLOADING, S.WAITING, S.PARKED, S.FATAL})
 

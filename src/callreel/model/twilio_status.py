@@ -19,6 +19,7 @@ TWILIO_STATUS: dict[State, str] = {
     State.DELETING: "deleted",
     State.DELETED: "deleted",
     State.PURGED: "deleted",
+    State.AT_SOURCE: "completed",
 }
 
 

@@ -171,8 +171,10 @@ class TwilioAccount:
         return found
 
     @asynccontextmanager
-    async def media(self, account_sid: str, sid: str, *, channels: int = 1) -> AsyncIterator[SourceMedia]:
-        """The recording as WAV, or its ciphertext, in as many channels as it was made with.
+    async def media(
+        self, account_sid: str, sid: str, *, channels: int = 1, extension: str = "wav"
+    ) -> AsyncIterator[SourceMedia]:
+        """The recording as WAV, or its ciphertext, in as many channels as it was made with; or as MP3.
 
         Raises `MediaNotReady` (its `retry_after_s` where the source gave one), `MediaGone`, `MediaMismatch` for an
         answer that is no audio, and as `list_page`. Twilio answers 404 for media that is not ready, deleted, or kept
@@ -180,7 +182,7 @@ class TwilioAccount:
         """
         for wanted in dict.fromkeys((channels, 1)):
             query = f"?RequestedChannels={wanted}" if wanted != 1 else ""
-            async with self._wire.open("GET", f"{_recording(account_sid, sid)}.wav{query}") as response:
+            async with self._wire.open("GET", f"{_recording(account_sid, sid)}.{extension}{query}") as response:
                 if response.status == 200:
                     yield self._checked(response)
                     return

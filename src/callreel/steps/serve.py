@@ -11,7 +11,7 @@ from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.errors import Final, InvalidDestination, NotFound, NotNow, RecordingIsEncrypted, RecordingIsMono
 from callreel.ledger.ledger import Ledger
-from callreel.model.recording import COMPLETED, Recording
+from callreel.model.recording import COMPLETED, Recording, State
 from callreel.model.storage_settings import ExternalMedia
 from callreel.sealing.media_ticket import Disposition, Ticket, TicketOffice
 from callreel.sealing.tokens import TokenDigest
@@ -33,20 +33,29 @@ class Elsewhere:
     url: str
 
 
+@dataclass(frozen=True, slots=True)
+class AtSource:
+    """The media lies at the recording's source still, which is asked for it."""
+
+    source_sid: str
+
+
 async def serve(
     recording: Recording, *, extension: str, requested_channels: int | None, buckets: Buckets
-) -> OnDisk | Elsewhere:
+) -> OnDisk | Elsewhere | AtSource:
     """Where the media is to be had.
 
     Raises `NotFound` unless the recording is completed and its media can be reached, `RecordingIsEncrypted`
     for an `.mp3` of ciphertext and `RecordingIsMono` for two channels of one.
     """
-    if recording.state not in COMPLETED:
+    if recording.state not in COMPLETED and recording.state is not State.AT_SOURCE:
         raise NotFound()
     if recording.encryption_details is not None and extension == "mp3":
         raise RecordingIsEncrypted()
     if requested_channels == 2 and recording.channels == 1:
         raise RecordingIsMono()
+    if recording.state is State.AT_SOURCE:
+        return AtSource(recording.source_sid or "")
     if not recording.is_external:
         return OnDisk(await buckets.hosted(recording))
     if recording.settings.external_media is ExternalMedia.NOT_FOUND:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,7 +19,7 @@ from starlette.routing import Route
 
 from callreel.at_rest.file import KeptFile
 from callreel.at_rest.segments import FileKey
-from callreel.errors import BlobAltered, BlobMissing, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
+from callreel.errors import BlobAltered, BlobMissing, MediaGone, NotFound, RangeNotSatisfiable, RecordingIsEncrypted
 from callreel.media.channels import RequestedChannels
 from callreel.media.mp3 import QUALITY, Mp3Rendition, serve_mp3
 from callreel.media.rendition_cache import RenditionCache
@@ -29,7 +30,8 @@ from callreel.model.deed import Action, Actor, Deed
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.sid import RecordingSid
 from callreel.parts import Parts
-from callreel.steps.serve import Elsewhere, OnDisk, serve
+from callreel.source.twilio_account import SourceMedia
+from callreel.steps.serve import AtSource, Elsewhere, OnDisk, serve
 from callreel.web.answers import json_answer
 from callreel.web.auth import acting_for, actor_of, opened, path_sid, sign_in
 from callreel.web.description import asks, plain_operation
@@ -71,6 +73,8 @@ async def media_answer(
     """The media itself, a part of it, or the way to the customer's bucket. Whoever gets any of it is in the audit."""
     found = await serve(recording, extension=extension, requested_channels=channels, buckets=parts.buckets)
     heard = by.deed(Action.RECORDING_LISTENED, recording.account_sid, recording.sid, form=extension or "original")
+    if isinstance(found, AtSource):
+        return await _from_source(request, recording, found, extension, channels, parts, heard)
     if isinstance(found, Elsewhere):
         await parts.ledger.audit.write_once(heard)  # for a HEAD too: its Location opens the media as well
         headers = {"location": found.url, "cache-control": "no-store", "referrer-policy": "no-referrer"}
@@ -86,6 +90,48 @@ async def media_answer(
     answer = rendition_answer(request, rendition, disposition=f'attachment; filename="{name}"')
     await note_listening(answer, heard, parts)
     return answer
+
+
+async def _from_source(
+    request: Request,
+    recording: Recording,
+    found: AtSource,
+    extension: str,
+    channels: RequestedChannels,
+    parts: Parts,
+    heard: Deed,
+) -> Response:
+    """The media as its source sends it, passed on while it comes; whole, since a source gives no parts."""
+    source = await parts.ledger.sources.fetch(recording.account_sid, found.source_sid)
+    item = await parts.ledger.items.find(recording.sid)
+    if item is None:
+        raise NotFound()
+    client = await parts.sources.open(source)
+    async with AsyncExitStack() as stack:
+        try:
+            media = await stack.enter_async_context(
+                client.media(
+                    item.origin.account_sid,
+                    item.source_recording_sid,
+                    channels=channels or recording.channels,
+                    extension=extension or "wav",
+                )
+            )
+        except MediaGone as why:
+            raise NotFound() from why
+        headers = {"content-type": media.content_type, "cache-control": "private, no-store"}
+        if media.length is not None:
+            headers["content-length"] = str(media.length)
+        if request.scope.get("callreel.is_head"):
+            return Response(status_code=200, headers=headers)
+        await parts.ledger.audit.write_once(heard)
+        return StreamingResponse(_passed_on(media, stack.pop_all()), 200, headers)
+
+
+async def _passed_on(media: SourceMedia, stack: AsyncExitStack) -> AsyncIterator[bytes]:
+    async with stack:
+        async for chunk in media.chunks():
+            yield chunk
 
 
 async def note_listening(answer: Response, deed: Deed, parts: Parts) -> None:

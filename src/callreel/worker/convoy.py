@@ -24,8 +24,10 @@ from callreel.errors import (
 )
 from callreel.ledger.item_intake import MOVE
 from callreel.ledger.jobs import JobRow, route_of
+from callreel.migration.fetch import SOURCE_IS_AWAY
 from callreel.migration.move import SourceAway, move, put_off
 from callreel.migration.shelves import Moving
+from callreel.migration.stay import stay
 from callreel.model.moved_item import FINISHED, ItemState, MovedItem
 from callreel.model.source import Source
 from callreel.model.storage_settings import RecordingKind
@@ -71,7 +73,7 @@ class Convoy:
         self._finished, self._rate_from = 0, shelves.clock.monotonic()
         self._migrations: set[str] = set()
         self._wanted = True
-        self._explained_nothing = False
+        self._explained_nothing = self._is_off = self._rests = False
 
     def look_again(self) -> None:
         """More may be due: do not end without another look."""
@@ -85,6 +87,7 @@ class Convoy:
     async def run(self) -> None:
         """Move what is due until nothing is, then leave a reminder for what is due later. Raises `DatabaseAway`."""
         self._stop = None
+        await self._look_at_storage()
         try:
             while not self._is_stopping() and self._stop is None:
                 await self._fill()
@@ -99,6 +102,17 @@ class Convoy:
         self._next.clear()
         self._wanted = False
         await self._remind(self._stop.again_s if self._stop is not None else None)
+
+    async def _look_at_storage(self) -> None:
+        """Whether there is a bucket to move to. What rested at the source while there was none is due now."""
+        ledger, source = self._shelves.ledger, self._source
+        _, settings = await ledger.settings.current(source.account_sid, RecordingKind.VOICE)
+        self._is_off = not settings.aws_storage_enabled
+        self._rests = self._is_off and await ledger.items.has_resting(source.sid)
+        if self._is_off:
+            await ledger.migrations.explain(source.sid, reason=STORAGE_OFF)
+        else:
+            await ledger.items.wake_resting(source.sid)
 
     async def _fill(self) -> None:
         """Put items into free hands. Raises nothing but `DatabaseAway`."""
@@ -127,41 +141,43 @@ class Convoy:
         found = await ledger.items.list_due(
             self._source.sid, host_id, limit=AHEAD * self._most, but=list(self._hands.values())
         )
-        if hindrance := await self._hindrance(found):
+        if await self._is_crowded(found):
             found = [item for item in found if item.state is not ItemState.LISTED]
-            await ledger.migrations.explain(self._source.sid, reason=hindrance)
+            await ledger.migrations.explain(self._source.sid, reason=CROWDED)
             if not found and not self._hands:
-                self._stop = Stopped(STORAGE_OFF_S if hindrance is STORAGE_OFF else CROWDED_S)
-        elif found and not self._explained_nothing:
+                self._stop = Stopped(CROWDED_S)
+        elif found and not self._is_off and not self._explained_nothing:
             self._explained_nothing = True
             await ledger.migrations.explain(self._source.sid, reason=None)
         self._next.extend(found)
         if found:
             self._wanted = True
 
-    async def _hindrance(self, found: Sequence[MovedItem]) -> str | None:
-        """Why nothing may be fetched now; what was fetched goes on all the same."""
-        if all(item.state is not ItemState.LISTED for item in found):
-            return None
-        ledger = self._shelves.ledger
-        _, settings = await ledger.settings.current(self._source.account_sid, RecordingKind.VOICE)
-        if not settings.aws_storage_enabled:
-            return STORAGE_OFF
-        if not self._stumbled:
-            return None
-        waiting = await ledger.items.count_undelivered(self._source.sid, self._shelves.spool.host_id)
-        return CROWDED if waiting >= UNDELIVERED_MOST else None
+    async def _is_crowded(self, found: Sequence[MovedItem]) -> bool:
+        """Whether so much waits for its bucket that nothing more may be fetched; what was fetched goes on."""
+        if not self._stumbled or self._is_off or all(item.state is not ItemState.LISTED for item in found):
+            return False
+        waiting = await self._shelves.ledger.items.count_undelivered(self._source.sid, self._shelves.spool.host_id)
+        return waiting >= UNDELIVERED_MOST
 
     async def _take(self, item: MovedItem) -> None:
         try:
+            if self._is_off and item.state is ItemState.LISTED:
+                await stay(item, source=self._client, shelves=self._shelves)
+                self._rests = True
+                return
             moved = await move(item, source=self._client, shelves=self._shelves)
         except Outrun:
             return
         except SourceAway as why:
-            await self._count_away(why)
+            await self._count_away(why.reason)
             return
         except (SourceUnauthorized, SourceRedirects) as why:
             await self._count_refusal(item, why)
+            return
+        except SOURCE_IS_AWAY as why:  # while it was only looked at
+            await put_off(item, why, shelves=self._shelves)
+            await self._count_away(why.message)
             return
         except (SpoolFull, SpoolFailed) as why:
             self._stop = Stopped(CROWDED_S)
@@ -177,13 +193,13 @@ class Convoy:
         elif moved.state is ItemState.FETCHED:
             self._stumbled = True
 
-    async def _count_away(self, why: SourceAway) -> None:
+    async def _count_away(self, reason: str) -> None:
         self._away += 1
         if self._away < AWAY_IN_A_ROW:
             return
         steps = self._away - AWAY_IN_A_ROW
         self._stop = Stopped(min(AWAY_CAP_S, AWAY_BASE_S * 2.0 ** min(steps, 16)))
-        await self._shelves.ledger.migrations.explain(self._source.sid, reason=why.reason)
+        await self._shelves.ledger.migrations.explain(self._source.sid, reason=reason)
 
     async def _count_refusal(self, item: MovedItem, why: CallreelError) -> None:
         """The source will have nothing to do with this credential, or is somebody else: no item would fare better."""
@@ -210,6 +226,9 @@ class Convoy:
     async def _remind(self, again_s: float | None) -> None:
         ledger, host_id, now = self._shelves.ledger, self._shelves.spool.host_id, self._shelves.clock.now()
         at = await ledger.items.next_due_at(self._source.sid, host_id)
+        if self._rests:
+            later = now + timedelta(seconds=STORAGE_OFF_S)
+            at = later if at is None else min(at, later)
         if at is None:
             return
         if again_s is not None:
