@@ -162,6 +162,15 @@ class MovedItems:
             ).one_or_none()
         return None if row is None else _read(row)
 
+    async def fetch(self, account_sid: AccountSid, recording_sid: str) -> MovedItem:
+        """The item of one of an account's recordings. Raises `NotFound` for one that was not moved here."""
+        query = select(migration_items).where(c.recording_sid == recording_sid, c.account_sid == account_sid)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            raise NotFound()
+        return _read(row)
+
     async def find_by_origin(self, source_sid: str, source_recording_sid: str) -> MovedItem | None:
         """The item of a source's recording by the name it has there."""
         query = select(migration_items).where(

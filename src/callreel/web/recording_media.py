@@ -103,9 +103,7 @@ async def _from_source(
 ) -> Response:
     """The media as its source sends it, passed on while it comes; whole, since a source gives no parts."""
     source = await parts.ledger.sources.fetch(recording.account_sid, found.source_sid)
-    item = await parts.ledger.items.find(recording.sid)
-    if item is None:
-        raise NotFound()
+    item = await parts.ledger.items.fetch(recording.account_sid, recording.sid)
     client = await parts.sources.open(source)
     async with AsyncExitStack() as stack:
         try:
