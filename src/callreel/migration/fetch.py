@@ -18,6 +18,7 @@ from callreel.errors import (
     MediaMismatch,
     MediaNotReady,
     NotAudio,
+    SidTaken,
     SourceRateLimited,
     SourceRefused,
     SourceStumbled,
@@ -91,6 +92,8 @@ async def fetch(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> F
         return Fetched(await put_off(item, why, shelves))
     except MediaGone as why:
         return Fetched(await skip(item, why.message, shelves))
+    except SidTaken as why:
+        return Fetched(await _give_up(item, Reason.NOT_WHOLE, why.message, shelves))
     except SourceRefused as why:
         return Fetched(await _count_a_try(item, Reason.SOURCE_REFUSED, why.message, shelves))
     except (MediaMismatch, BodyCutShort) as why:
