@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from callreel.rehearsal.callback_receiver import CallbackReceiver
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.rehearsal.s3_faults import KINDS
 from callreel.settings import load_settings
+from callreel.steps import deliver
 from callreel.steps.open_account import open_account
 from callreel.steps.purge import purge
 from callreel.steps.restart import restart
@@ -87,7 +89,7 @@ class Life:
     async def begin(self) -> None:
         """Forget everything, and open an account whose recordings go to the bucket."""
         await self._empty()
-        self.reference = Reference()
+        self.reference = Reference(mismatches_that_park=getattr(deliver, "MISMATCHES", inf))
         self.receiver.is_up = True
         account, token = await open_account(
             "Example",

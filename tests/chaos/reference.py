@@ -6,6 +6,7 @@ Times are seconds since the example began. Chance is taken at its worst: every w
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 WINDOW_S, BASE_S, CAP_S = 60.0, 5.0, 20.0
 CONFIRM_S = 5.0
@@ -65,6 +66,7 @@ class Known:
     wait_s: float = 0.0
     due_at: float = 0.0
     refused_at: float | None = None
+    mismatches: int = 0
     is_sealed: bool = False
     in_bucket: bool = False
     is_hosted: bool = False
@@ -96,6 +98,8 @@ class Reference:
     recordings: dict[str, Known] = field(default_factory=dict)
     keys: dict[str, tuple[str, int]] = field(default_factory=dict)
     receiver_is_up: bool = True
+    mismatches_that_park: float = inf
+    """In a row: a bucket that contradicts itself so often is not cured by trying on."""
     orphans: int = 0
     """Files of uploads that were never answered: nobody's, until a person looks."""
 
@@ -198,7 +202,7 @@ class Reference:
                 return self._refused(known, MISCONFIGURED)
             known.in_bucket = known.in_bucket or (knows and fault not in STUMBLES)
             if fault is not None:
-                return self._stumbled(known)
+                return self._stumbled(known, is_mismatch=fault in SPOILED_ANSWERS)
         else:
             known.is_hosted = True
         if crash in ("C11", "C12"):
@@ -208,15 +212,17 @@ class Reference:
         known.enter("delivered")
         return False
 
-    def _stumbled(self, known: Known) -> bool:
+    def _stumbled(self, known: Known, *, is_mismatch: bool) -> bool:
         known.refused_at = None
-        if known.spent_s >= WINDOW_S:
+        known.mismatches = known.mismatches + 1 if is_mismatch else 0
+        if known.spent_s >= WINDOW_S or known.mismatches >= self.mismatches_that_park:
             return self._park(known)
         known.state, known.wait_s = "waiting", min(CAP_S, BASE_S * 2.0**known.attempts)
         known.due_at = self.now + known.wait_s
         return False
 
     def _refused(self, known: Known, code: int) -> bool:
+        known.mismatches = 0
         if known.refused_at is not None and self.now - known.refused_at >= CONFIRM_S:
             known.code = code
             known.enter("fatal")
@@ -228,7 +234,7 @@ class Reference:
         return False
 
     def _park(self, known: Known) -> bool:
-        known.code, known.refused_at, known.wait_s = MISCONFIGURED, None, 0.0
+        known.code, known.refused_at, known.wait_s, known.mismatches = MISCONFIGURED, None, 0.0, 0
         known.enter("parked")
         return False
 
@@ -236,7 +242,7 @@ class Reference:
         """A lease is not a truth."""
         for known in self.recordings.values():
             if known.state == "uploading":
-                known.state, known.due_at = "waiting", self.now
+                known.state, known.due_at, known.mismatches = "waiting", self.now, 0
 
     def tell(self, known: Known) -> None:
         """In order; one that waits keeps those behind it waiting."""
