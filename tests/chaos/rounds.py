@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[2]
-_POINT = re.compile(r"\bC\d+\b")
+_POINT = re.compile(r"(?<![a-z0-9])c\d+(?![a-z0-9])", re.IGNORECASE)  # of the name of a test, or of its parameters
 
 
 @dataclass(slots=True)
@@ -62,5 +62,5 @@ def _read(report: Path) -> Rounds:
             found.violations.append(f"{name}: {problem.get('message', '')[:300]}")
         if case.find("skipped") is None and "[" in name:
             found.crashes += 1
-            found.points.update(_POINT.findall(name))
+            found.points.update(point.upper() for point in _POINT.findall(name))
     return found

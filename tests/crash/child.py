@@ -10,13 +10,15 @@ from pathlib import Path
 from callreel import failpoints
 from callreel.app import open_parts
 from callreel.clock import SystemClock
+from callreel.ledger.database import migrate, open_engine
 from callreel.model.intake import Intake
 from callreel.model.recording import CallbackWish
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
 from callreel.settings import load_settings
 from callreel.steps.ingest import ingest
-from callreel.worker.routes import carry, steps_of
+from callreel.steps.purge import purge
+from callreel.worker.routes import carry, steps_of, tell
 from tests.stage import in_pieces
 
 EVENTS = ("in-progress", "completed", "absent", "failed")
@@ -24,8 +26,9 @@ EVENTS = ("in-progress", "completed", "absent", "failed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deed:
-    """`sid` None: take `body` in and write its SID to `acknowledged`; else carry that recording on."""
+    """`what` is done to recording `sid`; "take in" takes `body` in and writes its SID to `acknowledged`."""
 
+    what: str
     data_dir: Path
     database_url: str
     failpoint: str
@@ -43,14 +46,21 @@ def do(deed: Deed) -> None:
 
 
 async def _do(deed: Deed) -> None:
+    if deed.what == "migrate":
+        await migrate(open_engine(deed.database_url))
+        return
     settings = load_settings(data_dir=deed.data_dir, allowed_private_networks="127.0.0.0/8")
     async with open_parts(
         settings, database_url=deed.database_url, public_url="http://callreel.test", clock=SystemClock()
     ) as parts:
-        if deed.sid is not None:
-            await carry(RecordingSid(deed.sid), parts=parts, steps=steps_of(parts))
-        else:
+        if deed.what == "take in":
             await _take_in(deed, parts)
+        elif deed.what == "tell":
+            await tell(str(deed.sid), parts=parts, is_crowded=lambda: False)
+        elif deed.what == "purge":
+            await purge(ledger=parts.ledger, clock=parts.clock)
+        else:
+            await carry(RecordingSid(str(deed.sid)), parts=parts, steps=steps_of(parts))
 
 
 async def _take_in(deed: Deed, parts: Parts) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import multiprocessing
 import os
 import signal
@@ -15,19 +16,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
 from callreel.clock import SetClock
+from callreel.ledger.database import is_migrated, migrate, open_engine
+from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid
+from callreel.rehearsal.callback_receiver import CallbackReceiver
 from callreel.settings import Settings
+from callreel.steps.purge import purge
 from callreel.steps.request_deletion import request_deletion
+from callreel.steps.sweep import sweep
 from callreel.worker.duties import recover_at_start
+from callreel.worker.routes import tell
+from tests.conftest import psql
 from tests.crash.child import Deed, do
 from tests.crash.invariants import violations
 from tests.sealing.keys import public_pem, rsa_key
 from tests.stage import BUCKET, Stage, a_wav
 
+_names = itertools.count()
 LARGE_S = 1.2 * MULTIPART_ABOVE_BYTES / 16_000
 
 
@@ -56,13 +66,16 @@ class Scene:
         self.acknowledged: dict[str, str] = {}
         self.body = a_wav()
 
-    async def die_at(self, failpoint: str, recording: Recording | None = None) -> None:
+    async def die_at(
+        self, failpoint: str, recording: Recording | None = None, *, what: str = "", database_url: str | None = None
+    ) -> None:
         """Do the deed in a process of its own, which must be killed on the way."""
         body, told = self._tmp / "body.wav", self._tmp / "acknowledged"
         body.write_bytes(self.body)
         deed = Deed(
+            what=what or ("carry" if recording else "take in"),
             data_dir=self._data_dir,
-            database_url=self._url,
+            database_url=database_url or self._url,
             failpoint=failpoint,
             account_sid=self.stage.account_sid,
             sid=recording.sid if recording else None,
@@ -107,11 +120,15 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(stage: Stage, forks: Any, database_url: str, tmp_path: Path, settings: Settings) -> Scene:
-    return Scene(stage, forks, database_url, tmp_path, settings.data_dir)
+async def scene(
+    stage: Stage, forks: Any, database_url: str, tmp_path: Path, settings: Settings, round_number: int
+) -> Scene:
+    scene = Scene(stage, forks, database_url, tmp_path, settings.data_dir)
+    scene.body = a_wav(seconds=0.1 + 0.01 * round_number, seed=round_number)
+    return scene
 
 
-@pytest.mark.parametrize("point", ["C1", "C2", "C3", "C4", "C5"])
+@pytest.mark.parametrize("point", ["C1", "C2", "C3", "C4", "C5", "C6"])
 async def test_a_crash_before_the_answer_and_a_retry_make_one_recording(scene: Scene, point: str) -> None:
     await scene.die_at(point)
     await scene.take_in()
@@ -119,7 +136,7 @@ async def test_a_crash_before_the_answer_and_a_retry_make_one_recording(scene: S
     await scene.is_delivered_once()
     assert list(scene.stage.parts.spool.tmp.iterdir()) == []
     left_over = len(list(scene.stage.parts.spool.quarantine.iterdir()))
-    assert left_over == (1 if point in ("C3", "C4") else 0)
+    assert left_over == (1 if point in ("C3", "C4", "C6") else 0)
 
 
 @pytest.mark.parametrize("point", ["C7", "C8"])
@@ -142,7 +159,11 @@ async def test_a_crash_in_a_large_upload_leaves_one_object(scene: Scene, point: 
     assert (there.upload_id is None) == (point == "C9")
     await scene.recover()
     await scene.is_delivered_once()
-    assert len(scene.stage.s3.open_uploads(BUCKET)) == (1 if point == "C9" else 0)  # the sweep's
+    stage = scene.stage
+    assert len(stage.s3.open_uploads(BUCKET)) == (1 if point == "C9" else 0)
+    stage.clock.advance(26 * 3600)
+    await sweep(ledger=stage.parts.ledger, buckets=stage.parts.buckets, clock=stage.clock)
+    assert stage.s3.open_uploads(BUCKET) == []
 
 
 @pytest.mark.parametrize("point", ["C11", "C12", "C13", "C14"])
@@ -153,7 +174,7 @@ async def test_a_crash_after_the_object_was_stored_leaves_one_object(scene: Scen
     await scene.is_delivered_once()
 
 
-async def test_a_crash_in_a_deletion_ends_deleted(scene: Scene) -> None:
+async def test_c17_a_crash_in_a_deletion_ends_deleted(scene: Scene) -> None:
     stage = scene.stage
     await stage.choose(aws_storage_enabled=False)
     delivered = await stage.step("deliver", await stage.step("seal", await scene.take_in()))
@@ -163,6 +184,48 @@ async def test_a_crash_in_a_deletion_ends_deleted(scene: Scene) -> None:
     await recover_at_start(stage.parts)
     assert (await stage.carry(asked)).state is State.DELETED
     assert stage.spooled() == []
+
+
+async def test_c15_a_crash_after_a_callback_was_sent_sends_it_again_with_the_same_token(scene: Scene) -> None:
+    async with CallbackReceiver() as receiver:
+        recording = await scene.stage.carry(
+            await scene.stage.take_in(scene.body, callback=f"{receiver.url}/cb", events="completed")
+        )
+        await scene.die_at("C15", recording, what="tell")
+        await recover_at_start(scene.stage.parts)
+        await tell(recording.sid, parts=scene.stage.parts, is_crowded=lambda: False)
+        first, second = receiver.received
+        assert first.idempotency_token == second.idempotency_token
+    assert [state for _, _, state in await scene.stage.events(recording)] == ["sent"]
+
+
+async def test_c18_a_crash_between_row_and_tombstone_leaves_the_row(scene: Scene) -> None:
+    stage = scene.stage
+    await stage.choose(aws_storage_enabled=False)
+    recording = await stage.carry(await stage.take_in(scene.body))
+    deleted = await stage.carry(await request_deletion(stage.account_sid, recording.sid, ledger=stage.parts.ledger))
+    async with stage.parts.ledger.engine.begin() as transaction:
+        await transaction.execute(text("UPDATE recordings SET purge_after = now() - interval '1 day'"))
+    await scene.die_at("C18", deleted, what="purge")
+    assert (await stage.look(deleted)).state is State.DELETED
+    stage.clock.advance(60)
+    assert await purge(ledger=stage.parts.ledger, clock=stage.clock) == 1
+    assert await stage.parts.ledger.recordings.buried([deleted.sid]) == {deleted.sid}
+    assert await violations(stage, {}) == []
+
+
+async def test_c19_a_migration_that_was_killed_is_run_again(scene: Scene, postgres: EmbeddedPostgres) -> None:
+    name = f"unmigrated_{os.getpid()}_{next(_names)}"
+    psql(postgres, f"CREATE DATABASE {name}")
+    engine = open_engine(postgres.url(name))
+    try:
+        await scene.die_at("C19", what="migrate", database_url=postgres.url(name))
+        assert not await is_migrated(engine)
+        await migrate(engine)
+        assert await is_migrated(engine)
+    finally:
+        await engine.dispose()
+        psql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_the_fail_point_is_read_from_the_environment() -> None:

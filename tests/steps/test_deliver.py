@@ -25,6 +25,7 @@ from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import MasterKey
 from callreel.sealing.twilio_format import decrypt
 from callreel.steps import deliver as deliver_module
+from callreel.steps.restart import restart
 from tests.sealing.keys import private_pem, public_pem, rsa_key
 from tests.stage import BUCKET, WRITER, Stage, a_wav
 
@@ -551,3 +552,94 @@ async def test_the_lock_of_a_retention_class_is_asked_for_at_delivery(stage: Sta
     call = await stage.carry_until_settled(await stage.take_in(a_wav(seed=2)))
     assert (voicemail.state, call.state) == (State.FATAL, State.RELEASED)  # this bucket has no Object Lock
     assert "Object Lock" in str(voicemail.last_error)
+
+
+# --- The table of failures -------------------------------------------------------------------------------------------
+
+FATAL = [
+    ("AccessDenied", 16112),
+    ("AllAccessDisabled", 16112),
+    ("AccountProblem", 16111),
+    ("InvalidAccessKeyId", 16111),
+    ("SignatureDoesNotMatch", 16111),
+    ("InvalidToken", 16111),
+    ("NoSuchBucket", 16111),
+    ("InvalidBucketName", 16111),
+    ("MethodNotAllowed", 16112),
+    ("EntityTooLarge", 16112),
+    ("KMS.DisabledException", 16111),
+    ("KMS.NotFoundException", 16111),
+    ("KMS.AccessDeniedException", 16112),
+]
+RETRIED = [
+    ("SlowDown", 503),
+    ("TooManyRequests", 429),
+    ("RequestTimeout", 408),
+    ("InternalError", 500),
+    ("OperationAborted", 409),
+    ("BadDigest", 400),
+    ("XAmzContentSHA256Mismatch", 400),
+    ("IncompleteBody", 400),
+    ("RequestTimeTooSkewed", 403),
+    ("ExpiredToken", 400),
+    ("NoSuchUpload", 404),
+    ("NobodyKnowsThisCode", 403),
+    ("MalformedXML", 400),
+    ("InvalidArgument", 400),
+    ("MissingContentLength", 411),
+]
+
+
+@pytest.mark.parametrize(("code", "told"), FATAL)
+async def test_a_code_on_the_fatal_list_given_twice_is_held_with_its_error_code(
+    stage: Stage, code: str, told: int
+) -> None:
+    stage.s3.faults.next(faults.refuse(code), 2)
+    recording = await stage.carry_until_settled(
+        await stage.take_in(callback="http://r.example.com/cb", events="completed failed")
+    )
+    assert (recording.is_held, recording.error_code, recording.last_error_code) == (True, told, code)
+    assert [(event, error) for event, error, _ in await stage.events(recording)] == [("failed", str(told))]
+    assert stage.parts.spool.path_of(recording.sid).exists()
+
+
+@pytest.mark.parametrize(("code", "status"), RETRIED)
+async def test_every_other_code_is_retried_however_often_it_comes(stage: Stage, code: str, status: int) -> None:
+    stage.s3.faults.next(faults.refuse(code, status), 4)
+    recording = await stage.sealed()
+    for _ in range(4):
+        recording = await stage.carry(recording)
+        assert (recording.state, recording.last_error_code, recording.error_code) == (State.WAITING, code, None)
+        stage.clock.advance(301)
+    assert (await stage.carry(recording)).state is State.RELEASED
+
+
+@pytest.mark.parametrize("code", ["MalformedXML", "InvalidArgument", "MissingContentLength", "RequestTimeTooSkewed"])
+async def test_what_may_be_our_own_fault_raises_an_alarm_once(stage: Stage, code: str) -> None:
+    stage.s3.faults.next(faults.refuse(code, 400), 3)
+    recording = await stage.sealed()
+    for _ in range(3):
+        recording = await stage.carry(recording)
+        stage.clock.advance(301)
+    assert await stage.alerts(recording) == [16111]
+
+
+async def test_a_bucket_that_contradicts_itself_three_times_is_parked_with_an_alarm_and_restarts(stage: Stage) -> None:
+    stage.s3.faults.next(faults.wrong_etag(), 3)
+    recording = await stage.carry_until_settled(await stage.sealed())
+    assert (recording.state, recording.attempts, recording.last_error_code) == (State.PARKED, 3, "EvidenceMismatch")
+    lines = await stage.parts.ledger.recordings.history(stage.account_sid, recording.sid)
+    assert str(lines[-1].reason).startswith("evidence-mismatch: ")
+    assert await stage.alerts(recording) == [16111, 16111]  # at the first, and when it was given up
+    assert await restart(recording, ledger=stage.parts.ledger, buckets=stage.parts.buckets)
+    assert (await stage.carry(recording)).state is State.RELEASED
+
+
+async def test_a_mismatch_now_and_then_is_tried_on(stage: Stage) -> None:
+    recording = await stage.sealed()
+    for fault in (faults.wrong_etag(), faults.slow_down(), faults.wrong_etag(), faults.wrong_etag(), faults.reset()):
+        stage.s3.faults.next(fault)
+        recording = await stage.carry(recording)
+        assert recording.state is State.WAITING
+        stage.clock.advance(301)
+    assert (await stage.carry(recording)).state is State.RELEASED

@@ -135,8 +135,8 @@ async def test_taking_up_goes_through_every_page_and_leaves_other_kinds_and_stat
     waiting = await studio.spooled()
     await studio.save(settings.changed(friendly_name="fixed"))
     ledger, buckets = studio.parts.ledger, studio.parts.buckets
-    assert await take_up_again(studio.account_sid, ledger=ledger, buckets=buckets) == 5
-    assert await take_up_again(studio.account_sid, ledger=ledger, buckets=buckets) == 0
+    assert await take_up_again(studio.account_sid, ledger=ledger, buckets=buckets, clock=studio.clock) == 5
+    assert await take_up_again(studio.account_sid, ledger=ledger, buckets=buckets, clock=studio.clock) == 0
     for recording in held:
         found = await ledger.recordings.fetch(studio.account_sid, recording.sid)
         assert (found.state, found.settings.friendly_name, found.attempts) == (State.SEALED, "fixed", 0)
@@ -157,7 +157,7 @@ async def test_what_was_refused_under_older_settings_is_found_by_the_reconciler(
     await recover(
         Recovery(ledger=ledger, spool=studio.parts.spool, clock=studio.clock, routes=["deliver"], is_start=False)
     )
-    await take_up_again(studio.account_sid, ledger=ledger, buckets=studio.parts.buckets)
+    await take_up_again(studio.account_sid, ledger=ledger, buckets=studio.parts.buckets, clock=studio.clock)
     assert await ledger.recordings.accounts_with_stale_video() == []
     assert (await ledger.recordings.fetch(studio.account_sid, recording.sid)).state is State.SEALED
 
@@ -174,7 +174,9 @@ async def test_a_held_encryption_is_sealed_with_the_new_key_and_twilios_video_en
         clock=studio.clock,
     )
     await studio.store_outside(encryption_enabled=True, encryption_key_sid=key.sid)
-    await take_up_again(studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets)
+    await take_up_again(
+        studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets, clock=studio.clock
+    )
     recording = await studio.carry_until_settled(recording)
     assert recording.state is State.RELEASED
     assert recording.encryption_details is not None
@@ -230,12 +232,16 @@ async def test_a_failed_upload_is_told_once_and_its_completion_later(studio: Stu
     assert [name for name, _ in await studio.events(recording)] == ["recording-started", "recording-failed"]
     assert (await studio.events(recording))[1][1]["FailedOperation"] == "RecordingUpload"
     await studio.save(settings)
-    await take_up_again(studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets)
+    await take_up_again(
+        studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets, clock=studio.clock
+    )
     recording = await studio.carry_until_settled(recording)
     assert recording.state is State.FATAL
     studio.s3.add_user(KEY.key_id, KEY.secret)
     await studio.save(settings)
-    await take_up_again(studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets)
+    await take_up_again(
+        studio.account_sid, ledger=studio.parts.ledger, buckets=studio.parts.buckets, clock=studio.clock
+    )
     recording = await studio.carry_until_settled(recording)
     names = [name for name, _ in await studio.events(recording)]
     assert names == ["recording-started", "recording-failed", "recording-completed"]

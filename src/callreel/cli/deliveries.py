@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated
 
 import typer
@@ -16,7 +16,7 @@ from callreel.model.deed import OPERATOR
 from callreel.model.recording import UNFINISHED, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.parts import Parts
-from callreel.steps import restart as restarting
+from callreel.steps.restart import Pace, restart_all
 from callreel.web.answers import delivery_json
 
 app = typer.Typer(
@@ -71,14 +71,14 @@ def restart(
         raise typer.BadParameter("name what to restart by one of --recording, --account or --all")
 
     async def work(parts: Parts) -> int:
+        pace = Pace()
         if recording:
-            named = [await _fetch(parts, sid) for sid in dict.fromkeys(recording)]
-            return sum([await _restart(parts, one) for one in named])
+            return await _restart(parts, [await _fetch(parts, sid) for sid in dict.fromkeys(recording)], pace)
         of = await _known(parts, account)
         restarted = 0
         for state in (State.PARKED, HELD):
-            async for one in _unfinished(parts, of, state):
-                restarted += await _restart(parts, one)
+            async for page in _pages(parts, of, state):
+                restarted += await _restart(parts, page, pace)
         return restarted
 
     restarted = with_parts(asked.settings(), work)
@@ -86,6 +86,12 @@ def restart(
 
 
 async def _unfinished(parts: Parts, account: AccountSid | None, state: str | None) -> AsyncIterator[Recording]:
+    async for page in _pages(parts, account, state):
+        for recording in page:
+            yield recording
+
+
+async def _pages(parts: Parts, account: AccountSid | None, state: str | None) -> AsyncIterator[Sequence[Recording]]:
     """Page by page, so that a million of them do not lie in memory; what is moved meanwhile is not seen twice."""
     states = None if state is None else frozenset({State.FATAL if state == HELD else State(state)})
     place: Place | None = None
@@ -93,9 +99,7 @@ async def _unfinished(parts: Parts, account: AccountSid | None, state: str | Non
         page = await parts.ledger.recordings.list_unfinished(
             account_sid=account, states=states, after=place, limit=PAGE
         )
-        for recording in page:
-            if state != HELD or recording.is_held:
-                yield recording
+        yield [recording for recording in page if state != HELD or recording.is_held]
         if len(page) < PAGE:
             return
         place = Place(page[-1].date_created, page[-1].sid)
@@ -117,5 +121,7 @@ async def _fetch(parts: Parts, sid: str) -> Recording:
     return found
 
 
-async def _restart(parts: Parts, recording: Recording) -> bool:
-    return await restarting.restart(recording, ledger=parts.ledger, buckets=parts.buckets, by=OPERATOR)
+async def _restart(parts: Parts, page: Sequence[Recording], pace: Pace) -> int:
+    return await restart_all(
+        page, ledger=parts.ledger, buckets=parts.buckets, clock=parts.clock, pace=pace, by=OPERATOR
+    )

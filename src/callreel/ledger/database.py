@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from callreel.errors import DatabaseAway, Misconfigured
+from callreel.failpoints import reach
 from callreel.ledger.jobs import install_engine
 
 POOL = 12
@@ -138,6 +139,7 @@ async def migrate(engine: AsyncEngine) -> None:
     async with engine.begin() as transaction:
         await transaction.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
         await transaction.run_sync(_upgrade)
+        reach("C19")
         await install_engine(transaction)
 
 

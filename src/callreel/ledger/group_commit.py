@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import CallreelError
+from callreel.failpoints import reach
 
 Item = TypeVar("Item")
 Write = Callable[[AsyncConnection, Sequence[Item]], Awaitable[list[Any]]]
@@ -109,7 +110,9 @@ class GroupCommit(Generic[Item]):
         for attempt in range(RETRIES + 1):
             try:
                 async with self._engine.begin() as transaction:
-                    return await self._write(transaction, items)
+                    results = await self._write(transaction, items)
+                    reach("C6")
+                return results
             except DBAPIError as why:
                 if getattr(why.orig, "sqlstate", None) in _LOST_TO_ANOTHER and attempt < RETRIES:
                     continue

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
 from callreel.errors import Outrun
+from callreel.failpoints import reach
 from callreel.ledger.account_keys import AccountKeys
 from callreel.ledger.accounts import Accounts
 from callreel.ledger.alerts import Alerts
@@ -140,6 +141,7 @@ class Ledger:
             )
             if not gone.rowcount:
                 raise Outrun(recording.sid)
+            reach("C18")
             await transaction.execute(
                 insert(tombstones).values(
                     sid=recording.sid,

@@ -215,6 +215,9 @@ _STEP_OF = {
 }
 
 
+_MAY_BE_FOR_LATER = frozenset({S.SPOOLED, S.SEALED, S.WAITING, S.DELIVERED, S.DELETING})
+
+
 def next_job(state: State, *, settings: StorageSettings, next_attempt_at: datetime | None) -> Job | None:
     """What a recording in this state asks for, or None when it waits for a person or for nothing."""
     if state is S.FATAL and settings.fatal_error_policy is not FatalErrorPolicy.DELETE:
@@ -222,7 +225,7 @@ def next_job(state: State, *, settings: StorageSettings, next_attempt_at: dateti
     step = _STEP_OF.get(state)
     if step is None:
         return None
-    return Job(step, next_attempt_at if state in (S.WAITING, S.DELIVERED, S.DELETING) else None)
+    return Job(step, next_attempt_at if state in _MAY_BE_FOR_LATER else None)
 
 
 def owed_event(recording: Recording, entering: State) -> str | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import takewhile
 from random import Random
 from typing import Any
 
+import structlog
+
 from callreel.at_rest.segments import FileKey
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
+from callreel.bucket.refusals import OUR_FAULT_CODES
 from callreel.bucket.s3 import S3Bucket
-from callreel.bucket.traffic import Traffic
+from callreel.bucket.traffic import Traffic, TurnedAway
 from callreel.buckets import Buckets
 from callreel.clock import Clock
 from callreel.errors import (
@@ -26,6 +31,7 @@ from callreel.errors import (
 )
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
+from callreel.ledger.jobs import JobRow, route_of
 from callreel.ledger.ledger import Ledger
 from callreel.media_keys import MediaKeys
 from callreel.model.delivery_failure import level_of, parking_code, refusal_code
@@ -38,6 +44,12 @@ from callreel.model.retention_class import with_lock_of
 from callreel.model.storage_settings import RecordingKind, StorageSettings
 from callreel.model.video_failure import UPLOAD_TROUBLE
 from callreel.spool.spool import Spool, SpooledBlob
+
+log = structlog.get_logger("callreel.deliver")
+
+MISMATCH = "evidence-mismatch"
+MISMATCHES = 3  # in a row: a bucket that contradicts itself so often is not cured by trying on
+ALARMING = OUR_FAULT_CODES | {"RequestTimeTooSkewed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,31 +70,30 @@ class Delivering:
 async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
     """One attempt, from the claim to what became of it.
 
-    1. claim: the fence goes up, the wait since the last attempt is counted
-    2. send the same bytes to the same key
-    3. weigh the answer: only evidence makes it DELIVERED
-    4. otherwise WAITING with a time, PARKED when the window is used up, FATAL when refused twice
+    1. wait for room on the bucket's lane; a lane in trouble may put the recording off
+    2. claim: the fence goes up, the wait since the last attempt is counted
+    3. send the same bytes to the same key
+    4. weigh the answer: only evidence makes it DELIVERED
+    5. otherwise WAITING with a time, PARKED when the window is used up, FATAL when refused twice
     """
     if recording.state is State.UPLOADING:  # whoever had it is gone: a lease, not a truth
         recording = await parts.ledger.move(
             recording, State.WAITING, reason="the worker that had it is gone", next_attempt_at=parts.clock.now()
         )
-    recording = await parts.ledger.move(
-        recording,
-        State.UPLOADING,
-        attempts=recording.attempts + 1,
-        retry_spent_s=recording.retry_spent_s + recording.retry_wait_s,
-        retry_wait_s=0.0,
-    )
-    began = parts.clock.monotonic()
+    began: float | None = None
     try:
-        async with parts.traffic.room_for(recording.blob_size_bytes or 0):
+        async with parts.traffic.room_for(recording.blob_size_bytes or 0, _lane_of(recording)):
+            recording = await _claim(recording, parts)
             began = parts.clock.monotonic()
             recording, evidence = await _send(recording, parts)
+    except TurnedAway as why:
+        return await _put_off(recording, why, parts)
     except (BucketRefused, Final, InvalidDestination) as why:
-        return await _after_a_refusal(recording, why, parts, took_s=parts.clock.monotonic() - began)
+        return await _after_a_refusal(recording, why, parts, took_s=_since(began, parts))
     except (NotNow, SealBroken) as why:  # a credential our key ring does not open is ours to mend, within the window
-        return await _after_a_stumble(recording, why, parts, took_s=parts.clock.monotonic() - began)
+        if began is None:
+            raise  # it was not claimed: the database is away
+        return await _after_a_stumble(recording, why, parts, took_s=_since(began, parts))
     except PromiseBroken as why:
         return await _park_corrupt(recording, why, parts)
     reach("C12")
@@ -104,6 +115,37 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
         last_error=None,
         upload_id=None,
     )
+
+
+def _lane_of(recording: Recording) -> Hashable:
+    """Whose trouble it would be: one account's bucket, with one credential. Service storage is everybody's."""
+    settings = recording.settings
+    if not recording.is_external:
+        return None
+    return recording.account_sid, settings.aws_s3_url, settings.aws_credentials_sid or settings.aws_role_arn
+
+
+def _since(began: float | None, parts: Delivering) -> float:
+    return 0.0 if began is None else parts.clock.monotonic() - began
+
+
+async def _claim(recording: Recording, parts: Delivering) -> Recording:
+    return await parts.ledger.move(
+        recording,
+        State.UPLOADING,
+        attempts=recording.attempts + 1,
+        retry_spent_s=recording.retry_spent_s + recording.retry_wait_s,
+        retry_wait_s=0.0,
+    )
+
+
+async def _put_off(recording: Recording, why: TurnedAway, parts: Delivering) -> Recording:
+    """Not tried: its bucket is slow and has enough to do. Where it was tried before, waiting is part of the window."""
+    at = parts.clock.now() + timedelta(seconds=why.again_in_s)
+    counted_s = why.again_in_s if recording.state is State.WAITING else 0.0
+    recording = await parts.ledger.note(recording, next_attempt_at=at, retry_wait_s=recording.retry_wait_s + counted_s)
+    await parts.ledger.remind([JobRow(route_of("deliver", recording.host_id), recording.sid, at)])
+    return recording
 
 
 async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evidence]:
@@ -213,13 +255,16 @@ async def _after_a_stumble(
 ) -> Recording:
     spent_s = recording.retry_spent_s + took_s
     asked_s = why.retry_after_s if isinstance(why, BucketStumbled) else None
+    await _sound_alarm(recording, why, parts)
+    if isinstance(why, EvidenceMismatch) and await _mismatches_before(recording, parts) + 1 >= MISMATCHES:
+        return await _park_for(recording, MISMATCH, why, parts, spent_s=spent_s)
     decision = parts.patience.after_a_stumble(recording.attempts, spent_s, parts.rng, asked_s=asked_s)
     if isinstance(decision, Park):
         return await _park(recording, why, parts, spent_s=spent_s)
     waiting = await parts.ledger.move(
         recording,
         State.WAITING,
-        reason=why.message,
+        reason=f"{MISMATCH}: {why.message}" if isinstance(why, EvidenceMismatch) else why.message,
         refused_at=None,
         retry_spent_s=spent_s,
         retry_wait_s=decision.seconds,
@@ -236,7 +281,7 @@ async def _park(recording: Recording, why: CallreelError, parts: Delivering, *, 
     parked = await parts.ledger.move(
         recording,
         State.PARKED,
-        reason=f"the retry window is used up: {why.message}",
+        reason=f"the retry window of {parts.patience.window_s:g} s is used up: {why.message}",
         error_code=code,
         refused_at=None,
         retry_spent_s=spent_s,
@@ -245,6 +290,48 @@ async def _park(recording: Recording, why: CallreelError, parts: Delivering, *, 
         **_told(why),
     )
     await _alert(parked, code, f"Uploading was given up for now: {why.message}", parts)
+    return parked
+
+
+async def _sound_alarm(recording: Recording, why: NotNow | SealBroken, parts: Delivering) -> None:
+    """What trying again may not cure, told once, not for every attempt: a contradiction, a mistake, a wrong clock."""
+    code = _told(why)["last_error_code"]
+    if code == recording.last_error_code or (code not in ALARMING and not isinstance(why, EvidenceMismatch)):
+        return
+    log.error("a delivery needs somebody to look", recording=recording.sid, code=code, reason=why.message)
+    await _alert(recording, parking_code(recording.kind), f"Uploading is tried again: {why.message}", parts)
+
+
+async def _mismatches_before(recording: Recording, parts: Delivering) -> int:
+    """How many attempts before this one, one after the other, ended with an answer that contradicts the blob."""
+    lines = await parts.ledger.recordings.history(recording.account_sid, recording.sid)
+    ends = [line for line in lines if line.to_state != State.UPLOADING]
+    return len(
+        list(
+            takewhile(
+                lambda line: line.to_state == State.WAITING and (line.reason or "").startswith(MISMATCH), reversed(ends)
+            )
+        )
+    )
+
+
+async def _park_for(
+    recording: Recording, name: str, why: CallreelError, parts: Delivering, *, spent_s: float
+) -> Recording:
+    """Give up before the window is used up: trying on would prove nothing."""
+    code = parking_code(recording.kind)
+    parked = await parts.ledger.move(
+        recording,
+        State.PARKED,
+        reason=f"{name}: {why.message}",
+        error_code=code,
+        refused_at=None,
+        retry_spent_s=spent_s,
+        retry_wait_s=0.0,
+        next_attempt_at=None,
+        **_told(why),
+    )
+    await _alert(parked, code, f"The bucket contradicts what was sent to it, each time: {why.message}", parts)
     return parked
 
 

@@ -8,6 +8,7 @@ from random import Random
 
 from callreel.clock import Clock
 from callreel.errors import CallbackFailed, NotFound, SealBroken
+from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.outbox import OwedEvent
@@ -50,6 +51,7 @@ async def notify(
             if not await _wait_or_give_up(event, why, ledger=ledger, patience=patience, clock=clock, rng=rng):
                 return
         else:
+            reach("C15")
             await ledger.outbox.mark_sent(event)
 
 

@@ -80,6 +80,7 @@ async def seal(
         blob_sha256=digests.sha256,
         blob_md5=digests.md5,
         encryption_details=details,
+        next_attempt_at=None,
         **place,
         **(DESTROYED if details is not None else {}),  # the media is not needed again, nor to be opened
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
@@ -15,7 +14,7 @@ from callreel.model.deed import Actor
 from callreel.model.recording import UNFINISHED, Recording, State
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.parts import Parts
-from callreel.steps.restart import restart
+from callreel.steps.restart import Pace, restart_all
 from callreel.web.answers import delivery_json, json_answer
 from callreel.web.auth import Acting, By, Opened
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
@@ -72,13 +71,13 @@ async def restart_deliveries(account: Acting, by: By, parts: Opened, form: FormO
     """Restart parked and held deliveries under the settings as they are now"""
     if sids := form.all("RecordingSid"):
         found = await _named(account, sids, parts)
-        return json_answer({"restarted": await _restart(found, parts, by)})
+        return json_answer({"restarted": await _restart(found, parts, by, Pace())})
     state = form.choice("State", RESTARTABLE)
     if state is None and not form.flag("All"):
         raise MissingParameter("RecordingSid, State or All=true")
-    restarted = 0
+    restarted, pace = 0, Pace()
     for wanted in [state] if state else RESTARTABLE:
-        restarted += await _restart_all(account, wanted, parts, by)
+        restarted += await _restart_all(account, wanted, parts, by, pace)
     return json_answer({"restarted": restarted})
 
 
@@ -104,17 +103,16 @@ async def _named(account: Account, sids: Sequence[str], parts: Parts) -> list[Re
     return [await parts.ledger.recordings.fetch(account.sid, sid) for sid in unique]
 
 
-async def _restart_all(account: Account, state: str, parts: Parts, by: Actor) -> int:
+async def _restart_all(account: Account, state: str, parts: Parts, by: Actor, pace: Pace) -> int:
     place: Place | None = None
     restarted = 0
     while True:
         page = await _page(account, state, place, AT_ONCE, parts)
-        restarted += await _restart(page.rows, parts, by)
+        restarted += await _restart(page.rows, parts, by, pace)
         if not page.has_next or not page.rows:
             return restarted
         place = Place(page.rows[-1].date_created, page.rows[-1].sid)
 
 
-async def _restart(found: Sequence[Recording], parts: Parts, by: Actor) -> int:
-    done = await asyncio.gather(*(restart(r, ledger=parts.ledger, buckets=parts.buckets, by=by) for r in found))
-    return sum(done)
+async def _restart(found: Sequence[Recording], parts: Parts, by: Actor, pace: Pace) -> int:
+    return await restart_all(found, ledger=parts.ledger, buckets=parts.buckets, clock=parts.clock, pace=pace, by=by)

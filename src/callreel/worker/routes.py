@@ -29,7 +29,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         spool=p.spool,
         buckets=p.buckets,
         keys=p.keys,
-        traffic=Traffic(p.chosen.delivery_concurrency),
+        traffic=Traffic(p.chosen.delivery_concurrency, now=p.clock.monotonic),
         patience=p.chosen.patience,
         clock=p.clock,
         rng=p.rng,

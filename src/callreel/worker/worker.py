@@ -126,7 +126,9 @@ class Worker:
 
     async def _take_up(self, job: Job) -> None:
         account_sid = AccountSid((job.payload or b"").decode())
-        work = take_up_again(account_sid, ledger=self._parts.ledger, buckets=self._parts.buckets)
+        work = take_up_again(
+            account_sid, ledger=self._parts.ledger, buckets=self._parts.buckets, clock=self._parts.clock
+        )
         await self._attempt(work, account_sid)
 
     async def _delete_many(self, job: Job) -> None:
