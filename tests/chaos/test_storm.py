@@ -19,8 +19,8 @@ async def test_nothing_is_lost_in_a_storm_of_crashes_and_lies() -> None:
         deleted_share=0.15,
         large_every=25,
         callbacks_awaited=False,
-        limit_s=120,
-        quiet_s=60,
+        limit_s=300,
+        quiet_s=300,
     )
     outcome = await storm(weather)
     assert outcome.violations == []
