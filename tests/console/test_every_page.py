@@ -34,6 +34,8 @@ PAGES = (
     "/console/deliveries",
     "/console/deliveries?status=held",
     "/console/migration",
+    "/console/settings",
+    "/console/retention",
     "/console/accounts",
     "/console/nothing",
 )

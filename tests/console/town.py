@@ -176,7 +176,7 @@ _ITEMS = """INSERT INTO migration_items SELECT i.* FROM
         'recording_sid', 'RE' || md5('here' || n), 'source_recording_sid', 'RE' || md5('there' || n),
         'migration_sid', CAST(:sid AS text), 'next_attempt_at', null,
         'fetched_at', CAST(:now AS timestamptz)
-            - interval '3 hours' * (n + 400 * sin(n / 350.0)) / 5400.0)) AS i"""
+            - interval '3 hours' * (n + 150 * sin(n / 350.0) + 30 * sin(n / 60.0)) / 5400.0)) AS i"""
 _FAILED = """UPDATE migration_items SET state = 'failed', reason = 'gone_at_source',
     detail = '404: <i>no such file</i>', remedy = 'Nothing to do: it was deleted there before the copy'
     WHERE recording_sid IN (SELECT recording_sid FROM migration_items WHERE migration_sid = :sid LIMIT 3)"""

@@ -177,5 +177,6 @@ async def _first_account(parts: Parts) -> dict[str, str] | None:
         people=parts.ledger.people,
         passwords=parts.passwords,
         clock=parts.clock,
+        by=OPERATOR,
     )
     return {"sid": account.sid, "auth_token": token, "email": person.email, "password": password or ""}

@@ -10,11 +10,11 @@ import typer
 from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts
 from callreel.errors import InvalidParameter
-from callreel.model.deed import OPERATOR, Action
+from callreel.model.deed import OPERATOR
 from callreel.model.person import Person, Role, check_email
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
-from callreel.steps.admit_person import admit_person, change_password
+from callreel.steps.admit_person import admit_person, change_password, expel
 
 app = typer.Typer(add_completion=False, help="People who may sign in to the Console.", no_args_is_help=True)
 
@@ -38,7 +38,7 @@ def create(
     password = _read(password_file)
 
     async def work(parts: Parts) -> tuple[Person, str | None]:
-        made = await admit_person(
+        return await admit_person(
             await parts.ledger.accounts.fetch(AccountSid(account)),
             email,
             role,
@@ -46,9 +46,8 @@ def create(
             people=parts.ledger.people,
             passwords=parts.passwords,
             clock=parts.clock,
+            by=OPERATOR,
         )
-        await _note(parts, Action.USER_CREATED, made[0], role=str(role))
-        return made
 
     _tell(asked, *with_parts(asked.settings(), work))
 
@@ -74,11 +73,14 @@ def set_password(asked: Asked, email: Email, password_file: PasswordFile = None)
     password = _read(password_file)
 
     async def work(parts: Parts) -> tuple[Person, str | None]:
-        changed = await change_password(
-            email, password=password, people=parts.ledger.people, passwords=parts.passwords, clock=parts.clock
+        return await change_password(
+            email,
+            password=password,
+            people=parts.ledger.people,
+            passwords=parts.passwords,
+            clock=parts.clock,
+            by=OPERATOR,
         )
-        await _note(parts, Action.USER_CHANGED, changed[0], what="password")
-        return changed
 
     _tell(asked, *with_parts(asked.settings(), work))
 
@@ -88,18 +90,10 @@ def remove(asked: Asked, email: Email) -> None:
     """Remove a person. They are signed out at once."""
 
     async def work(parts: Parts) -> Person:
-        gone = await parts.ledger.people.remove(check_email(email))
-        await _note(parts, Action.USER_DELETED, gone)
-        return gone
+        return await expel(check_email(email), people=parts.ledger.people, clock=parts.clock, by=OPERATOR)
 
     gone = with_parts(asked.settings(), work)
     asked.answer({"sid": gone.sid, "email": gone.email, "removed": True}, f"{gone.email} is removed.")
-
-
-async def _note(parts: Parts, action: Action, person: Person, **details: str) -> None:
-    """In the audit of the person's account: the operator did it."""
-    deed = OPERATOR.deed(action, person.account_sid, person.sid, email=person.email, **details)
-    await parts.ledger.audit.write(deed)
 
 
 def _read(path: Path | None) -> str | None:

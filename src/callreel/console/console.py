@@ -27,6 +27,8 @@ from callreel.console import (
     playing,
     recording,
     recordings,
+    retention,
+    settings,
     sign_in,
     storage,
     theme,
@@ -55,6 +57,8 @@ SCREENS: Sequence[Sequence[Route]] = (
     credentials.ROUTES,
     api_keys.ROUTES,
     audit.ROUTES,
+    settings.ROUTES,
+    retention.ROUTES,
     playing.ROUTES,
     recording.ROUTES,
 )

@@ -41,6 +41,8 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("/api-keys", "API keys", "lock", Right.KEYS),
             Item("/audit", "Audit log", "list", Right.AUDIT),
+            Item("/retention", "Retention", "clock", Right.STORAGE),
+            Item("/settings", "Settings", "gear", Right.PEOPLE),
         ),
     ),
 )

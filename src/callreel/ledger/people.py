@@ -8,10 +8,12 @@ from datetime import datetime
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound, StateConflict
+from callreel.ledger.audit import write_deeds
 from callreel.ledger.tables import saved_views, sessions, users
+from callreel.model.deed import Deed
 from callreel.model.person import ABSOLUTE, REMEMBERED, Person, Role, Session
 from callreel.model.sid import AccountSid
 
@@ -33,8 +35,8 @@ class People:
 
     # --- People ------------------------------------------------------------------------------------------------------
 
-    async def keep(self, person: Person, *, password_hash: str) -> None:
-        """Write a new person. Raises `StateConflict` when the address is taken."""
+    async def keep(self, person: Person, *, password_hash: str, deed: Deed | None = None) -> None:
+        """Write a new person, and who let them in. Raises `StateConflict` when the address is taken."""
         statement = (
             upsert(users)
             .values(
@@ -51,6 +53,16 @@ class People:
         async with self._engine.begin() as transaction:
             if not (await transaction.execute(statement)).rowcount:
                 raise StateConflict(f"Somebody signs in as {person.email} already")
+            await write_deeds(transaction, _given(deed), now=person.date_created)
+
+    async def fetch(self, account_sid: AccountSid, sid: str) -> Person:
+        """A person of an account. Raises `NotFound`."""
+        query = select(users).where(users.c.sid == sid, users.c.account_sid == account_sid)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise NotFound()
+        return _person(row)
 
     async def find_by_email(self, email: str) -> tuple[Person, str] | None:
         """The person of this address with their password's hash, or None."""
@@ -66,7 +78,7 @@ class People:
         async with self._engine.connect() as connection:
             return [_person(row) for row in (await connection.execute(query)).mappings()]
 
-    async def set_password(self, email: str, password_hash: str, *, now: datetime) -> Person:
+    async def set_password(self, email: str, password_hash: str, *, now: datetime, deed: Deed | None = None) -> Person:
         """Change a password and end every session of that person. Raises `NotFound`."""
         statement = (
             update(users)
@@ -79,10 +91,13 @@ class People:
             if row is None:
                 raise NotFound(f"Nobody signs in as {email}")
             await transaction.execute(update(sessions).where(sessions.c.user_sid == row["sid"]).values(ended=True))
+            await write_deeds(transaction, _given(deed), now=now)
         return _person(row)
 
-    async def set_role(self, account_sid: AccountSid, sid: str, role: Role, *, now: datetime) -> Person:
-        """Give a person of this account another role. Raises `NotFound`."""
+    async def set_role(
+        self, account_sid: AccountSid, sid: str, role: Role, *, now: datetime, deed: Deed | None = None
+    ) -> Person:
+        """Give a person of this account another role. Raises `NotFound`, and `StateConflict` for the last owner."""
         statement = (
             update(users)
             .where(users.c.sid == sid, users.c.account_sid == account_sid)
@@ -90,19 +105,38 @@ class People:
             .returning(users)
         )
         async with self._engine.begin() as transaction:
+            if role is not Role.OWNER:
+                await _leave_an_owner(transaction, account_sid, sid)
             row = (await transaction.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound()
+            if row is None:
+                raise NotFound()
+            await write_deeds(transaction, _given(deed), now=now)
         return _person(row)
 
-    async def remove(self, email: str) -> Person:
-        """Remove a person with their sessions and views. Raises `NotFound`."""
+    async def remove(self, email: str, *, now: datetime, deed: Deed) -> Person:
+        """Remove a person with their sessions and views, whoever they are: for the operator. Raises `NotFound`."""
         async with self._engine.begin() as transaction:
             statement = delete(users).where(users.c.email == email).returning(users)
             row = (await transaction.execute(statement)).mappings().one_or_none()
+            if row is not None:
+                await write_deeds(transaction, [deed], now=now)
         if row is None:
             raise NotFound(f"Nobody signs in as {email}")
         return _person(row)
+
+    async def remove_from(self, account_sid: AccountSid, sid: str, *, now: datetime, deed: Deed) -> None:
+        """Remove a person of this account with their sessions and views.
+
+        Raises `NotFound`, and `StateConflict` for the last owner.
+        """
+        async with self._engine.begin() as transaction:
+            await _leave_an_owner(transaction, account_sid, sid)
+            gone = await transaction.execute(
+                delete(users).where(users.c.sid == sid, users.c.account_sid == account_sid)
+            )
+            if not gone.rowcount:
+                raise NotFound()
+            await write_deeds(transaction, [deed], now=now)
 
     # --- Sessions ----------------------------------------------------------------------------------------------------
 
@@ -208,6 +242,22 @@ class People:
                     saved_views.c.user_sid == user_sid, saved_views.c.page == page, saved_views.c.id == view_id
                 )
             )
+
+
+async def _leave_an_owner(transaction: AsyncConnection, account_sid: AccountSid, sid: str) -> None:
+    """Lock the owners of an account, so that two of them cannot go at once, and see that one besides `sid` is left."""
+    query = (
+        select(users.c.sid)
+        .where(users.c.account_sid == account_sid, users.c.role == Role.OWNER)
+        .order_by(users.c.sid)
+        .with_for_update()
+    )
+    if list((await transaction.execute(query)).scalars()) == [sid]:
+        raise StateConflict("This is the last owner of the account: make somebody else an owner first")
+
+
+def _given(deed: Deed | None) -> list[Deed]:
+    return [] if deed is None else [deed]
 
 
 def _person(row: RowMapping) -> Person:

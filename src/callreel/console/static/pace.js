@@ -5,6 +5,8 @@ function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
+const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
+
 function draw({ times, counts }) {
   const ink = colour("--ink-3");
   const line = colour("--line");
@@ -17,7 +19,7 @@ function draw({ times, counts }) {
       legend: { show: false },
       cursor: { y: false, drag: { x: false } },
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
-      axes: [{ ...axis, grid: { show: false } }, axis],
+      axes: [{ ...axis, grid: { show: false }, values: (_, times) => times.map(clock) }, axis],
       scales: { y: { range: (_, least, most) => [0, Math.max(5, most * 1.1)] } },
       series: [{}, { stroke: colour("--accent"), width: 2, fill: `${colour("--accent")}22`, points: { show: false } }],
     },
