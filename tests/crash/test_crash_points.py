@@ -15,13 +15,16 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from sqlalchemy import text
 
+from callreel.app import open_parts
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
 from callreel.clock import SetClock
 from callreel.ledger.database import is_migrated, migrate, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
+from callreel.model.account import Account
 from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid
 from callreel.rehearsal.callback_receiver import CallbackReceiver
@@ -33,9 +36,11 @@ from callreel.worker.duties import recover_at_start
 from callreel.worker.routes import tell
 from tests.conftest import psql
 from tests.crash.child import Deed, do
-from tests.crash.invariants import violations
+from tests.crash.invariants import fetch_all, violations
+from tests.crash.torn_commit import Tear, wire_to
 from tests.sealing.keys import public_pem, rsa_key
 from tests.stage import BUCKET, Stage, a_wav
+from tests.web.conftest import Caller, serving
 
 _names = itertools.count()
 LARGE_S = 1.2 * MULTIPART_ABOVE_BYTES / 16_000
@@ -184,6 +189,35 @@ async def test_c17_a_crash_in_a_deletion_ends_deleted(scene: Scene) -> None:
     await recover_at_start(stage.parts)
     assert (await stage.carry(asked)).state is State.DELETED
     assert stage.spooled() == []
+
+
+@pytest.mark.parametrize("tear", list(Tear))
+async def test_c6_a_commit_with_an_unknown_outcome_is_503_and_the_retry_finds_the_row_or_makes_it(
+    scene: Scene, settings: Settings, database_url: str, account: tuple[Account, str], tmp_path: Path, tear: Tear
+) -> None:
+    stage, here = scene.stage, scene.stage.parts
+    async with (
+        wire_to(database_url, tmp_path / "wire") as (torn_url, wire),
+        open_parts(settings, database_url=torn_url, public_url="http://callreel.test", clock=stage.clock) as parts,
+        serving(parts) as base,
+        aiohttp.ClientSession() as session,
+    ):
+        caller = Caller(session, base, *account)
+        wire.tear = tear
+        unknown = await caller.upload(scene.body, Idempotency_Key="key")
+        assert (unknown.status, unknown.headers["Retry-After"], wire.torn) == (503, "5", 1)
+        born = list(await fetch_all(here))
+        assert len(born) == (1 if tear is Tear.BEFORE_THE_ANSWER else 0)
+        assert len(list(here.spool.ready.iterdir())) == 1  # kept, whatever became of the row
+        assert await violations(stage, {}) == []
+        retried = await caller.upload(scene.body, Idempotency_Key="key")
+        assert retried.status in (200, 201)
+        sid = retried.json()["sid"]
+        assert born in ([], [sid])
+    scene.acknowledged[sid] = hashlib.sha256(scene.body).hexdigest()
+    await scene.recover()
+    await scene.is_delivered_once()
+    assert len(list(here.spool.quarantine.iterdir())) == (0 if born else 1)
 
 
 async def test_c15_a_crash_after_a_callback_was_sent_sends_it_again_with_the_same_token(scene: Scene) -> None:
