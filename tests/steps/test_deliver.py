@@ -26,6 +26,8 @@ from callreel.sealing.master_key import MasterKey
 from callreel.sealing.twilio_format import decrypt
 from callreel.steps import deliver as deliver_module
 from callreel.steps.restart import restart
+from callreel.worker.routes import carry, steps_of
+from tests.crash.invariants import violations
 from tests.sealing.keys import private_pem, public_pem, rsa_key
 from tests.stage import BUCKET, WRITER, Stage, a_wav
 
@@ -255,7 +257,7 @@ async def test_a_write_only_credential_delivers(stage: Stage) -> None:
     await stage.choose(aws_credentials_sid=await stage.keep_key(WRITER))
     recording = await stage.carry(await stage.take_in())
     assert recording.state is State.RELEASED
-    assert set(stage.s3.seen) == {"PutObject"}
+    assert list(stage.s3.seen) == ["PutObject", "HeadObject"]  # it may not look, and that is no failure
 
 
 async def test_what_was_asked_for_at_the_bucket_must_be_confirmed(stage: Stage) -> None:
@@ -637,9 +639,57 @@ async def test_a_bucket_that_contradicts_itself_three_times_is_parked_with_an_al
 
 async def test_a_mismatch_now_and_then_is_tried_on(stage: Stage) -> None:
     recording = await stage.sealed()
-    for fault in (faults.wrong_etag(), faults.slow_down(), faults.wrong_etag(), faults.wrong_etag(), faults.reset()):
+    for fault in (faults.wrong_etag(), faults.slow_down(), faults.wrong_etag(), faults.wrong_etag(), faults.bare_503()):
         stage.s3.faults.next(fault)
         recording = await stage.carry(recording)
         assert recording.state is State.WAITING
         stage.clock.advance(301)
     assert (await stage.carry(recording)).state is State.RELEASED
+
+
+async def test_a_bucket_that_confirms_and_stores_nothing_is_found_out_by_looking_again(stage: Stage) -> None:
+    stage.s3.faults.next(faults.store_nothing(), on="PutObject")
+    recording = await stage.carry(await stage.take_in())
+    assert (recording.state, recording.last_error_code) == (State.WAITING, "EvidenceMismatch")
+    assert "no object" in str(recording.last_error)
+    assert stage.spooled() == [recording.sid]
+    recording = await stage.carry_until_settled(recording)
+    assert recording.state is State.RELEASED
+    assert stage.objects(recording) == [recording.blob_sha256]
+
+
+async def test_a_bucket_that_never_stores_is_given_up_with_an_alarm_and_the_file_stays(stage: Stage) -> None:
+    stage.s3.faults.next(faults.store_nothing(), ALWAYS, on="PutObject")
+    recording = await stage.carry_until_settled(await stage.take_in())
+    assert (recording.state, recording.attempts) == (State.PARKED, 3)
+    assert "delivered" not in await stage.path_taken(recording)
+    assert stage.spooled() == [recording.sid]
+
+
+async def test_a_bucket_is_looked_into_at_its_first_delivery_and_an_hour_later_again(stage: Stage) -> None:
+    steps = steps_of(stage.parts)
+    for advance_s in (0, 3599, 1):
+        stage.clock.advance(advance_s)
+        taken = await carry((await stage.take_in()).sid, parts=stage.parts, steps=steps)
+        assert taken is not None
+        assert taken.state is State.RELEASED
+    assert list(stage.s3.seen) == ["PutObject", "HeadObject", "PutObject", "PutObject", "HeadObject"]
+
+
+async def test_what_is_believed_between_two_looks_is_found_by_check(stage: Stage) -> None:
+    steps = steps_of(stage.parts)
+    await carry((await stage.take_in()).sid, parts=stage.parts, steps=steps)
+    stage.s3.faults.next(faults.store_nothing(), on="PutObject")
+    lost = await carry((await stage.take_in()).sid, parts=stage.parts, steps=steps)
+    assert lost is not None
+    assert lost.state is State.RELEASED
+    found = await violations(stage, {})
+    assert found
+    assert all(lost.sid in line for line in found)
+
+
+@pytest.mark.parametrize("fault", [faults.reset(), faults.refuse("AccessDenied"), faults.bare_503()])
+async def test_a_look_that_fails_says_nothing(stage: Stage, fault: faults.Fault) -> None:
+    stage.s3.faults.next(fault, TWICE, on="HeadObject")
+    recording = await stage.carry(await stage.take_in())
+    assert (recording.state, recording.verify_method) == (State.RELEASED, "checksum")

@@ -15,6 +15,7 @@ from callreel.at_rest.segments import FileKey
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, MultipartBucket, PutOptions
 from callreel.bucket.refusals import OUR_FAULT_CODES
 from callreel.bucket.s3 import S3Bucket
+from callreel.bucket.second_look import SecondLooks
 from callreel.bucket.traffic import Traffic, TurnedAway
 from callreel.buckets import Buckets
 from callreel.clock import Clock
@@ -49,6 +50,7 @@ log = structlog.get_logger("callreel.deliver")
 
 MISMATCH = "evidence-mismatch"
 MISMATCHES = 3  # in a row: a bucket that contradicts itself so often is not cured by trying on
+MAY_NOT_LOOK = frozenset({401, 403, 405, 501})
 ALARMING = OUR_FAULT_CODES | {"RequestTimeTooSkewed"}
 
 
@@ -61,6 +63,7 @@ class Delivering:
     buckets: Buckets
     keys: MediaKeys
     traffic: Traffic
+    looks: SecondLooks
     patience: Patience
     clock: Clock
     rng: Random
@@ -73,7 +76,7 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
     1. wait for room on the bucket's lane; a lane in trouble may put the recording off
     2. claim: the fence goes up, the wait since the last attempt is counted
     3. send the same bytes to the same key
-    4. weigh the answer: only evidence makes it DELIVERED
+    4. weigh the answer: only evidence makes it DELIVERED, and now and then a look at the object must not contradict it
     5. otherwise WAITING with a time, PARKED when the window is used up, FATAL when refused twice
     """
     if recording.state is State.UPLOADING:  # whoever had it is gone: a lease, not a truth
@@ -173,7 +176,36 @@ async def _send(recording: Recording, parts: Delivering) -> tuple[Recording, Evi
         answer = await bucket.put(key, blob, options)
     reach("C11")
     asked, kms_key = (settings.sse_algorithm, settings.sse_kms_key_id) if recording.is_external else (None, None)
-    return recording, weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked, kms_key_asked=kms_key)
+    evidence = weigh(answer, sha256=blob.sha256, md5=blob.md5, sse_asked=asked, kms_key_asked=kms_key)
+    if isinstance(bucket, S3Bucket) and parts.looks.is_due(_lane_of(recording)):
+        await _look_again(recording, blob, bucket, evidence, parts)
+    return recording, evidence
+
+
+async def _look_again(
+    recording: Recording, blob: SpooledBlob, bucket: S3Bucket, evidence: Evidence, parts: Delivering
+) -> None:
+    """See that the object is there. Raises `EvidenceMismatch` when it is not.
+
+    A look that fails says nothing: the evidence stands without it, and the next delivery is looked at instead.
+    """
+    assert recording.object_key is not None
+    lane = _lane_of(recording)
+    try:
+        seen = await bucket.head(recording.object_key)
+    except BucketStumbled as why:
+        if why.status in MAY_NOT_LOOK:
+            parts.looks.note(lane)
+        return
+    except (NotNow, Final):
+        return
+    if seen is None or seen.size_bytes != blob.size_bytes:
+        held = "no object" if seen is None else f"an object of {seen.size_bytes} bytes"
+        raise EvidenceMismatch(
+            f"The bucket confirmed {blob.size_bytes} bytes under this key, and then showed {held} there",
+            request_id=evidence.request_id,
+        )
+    parts.looks.note(lane)
 
 
 async def _settings_with_lock(recording: Recording, ledger: Ledger) -> StorageSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from callreel.bucket.second_look import SecondLooks
 from callreel.bucket.traffic import Traffic
 from callreel.model.recording import Recording, next_job
 from callreel.model.sid import RecordingSid
@@ -30,6 +31,7 @@ def steps_of(parts: Parts) -> dict[str, Step]:
         buckets=p.buckets,
         keys=p.keys,
         traffic=Traffic(p.chosen.delivery_concurrency, now=p.clock.monotonic),
+        looks=SecondLooks(p.clock.monotonic),
         patience=p.chosen.patience,
         clock=p.clock,
         rng=p.rng,
