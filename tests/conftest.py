@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--requests", type=int, default=20, help="made-up requests to each operation (schemathesis)")
     parser.addoption("--rounds", type=int, default=1, help="of the crash tests")
     parser.addoption("--sayings", type=int, default=20, help="encrypted recordings searched for what was said in them")
+    parser.addoption("--moved", type=int, default=60, help="recordings of the migration that is killed again and again")
     parser.addoption("--flips", type=int, default=25, help="encrypted recordings with one flipped bit, for the CLI")
 
 
