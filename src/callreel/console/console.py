@@ -31,6 +31,7 @@ from callreel.console import (
     settings,
     sign_in,
     storage,
+    taking_in,
     theme,
 )
 from callreel.console.cookies import cookie
@@ -46,6 +47,7 @@ SCREENS: Sequence[Sequence[Route]] = (
     sign_in.ROUTES,
     theme.ROUTES,
     recordings.ROUTES,
+    taking_in.ROUTES,  # before one recording: its path would fit too
     export.ROUTES,
     deletions.ROUTES,
     deliveries.ROUTES,

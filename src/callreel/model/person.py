@@ -32,6 +32,7 @@ class Right(StrEnum):
     LIST = "list"
     PLAY = "play"
     DOWNLOAD = "download"
+    TAKE_IN = "take-in"
     RESTART = "restart"
     DELETE = "delete"
     CALLS = "calls"
@@ -52,6 +53,7 @@ MAY: dict[Right, frozenset[Role]] = {
     Right.LIST: _EVERYBODY,
     Right.PLAY: _EVERYBODY,
     Right.DOWNLOAD: _EVERYBODY,
+    Right.TAKE_IN: _OPERATORS,
     Right.RESTART: _OPERATORS,
     Right.DELETE: _OPERATORS,
     Right.CALLS: _OPERATORS,

@@ -72,3 +72,41 @@ async function textOf({ copy, copyFrom, copyLink }) {
   const said = await (await fetch(copyLink)).json();
   return said.url ?? `${said.title} ${said.words}`;
 }
+
+// A file is sent as it is. The page of the recording opens once the server has said that it is durable.
+addEventListener("submit", (event) => {
+  const form = event.target.closest("[data-take-in]");
+  if (!form) return;
+  event.preventDefault();
+  const says = form.querySelector("[data-take-in-says]");
+  const progress = form.querySelector("progress");
+  const button = form.querySelector("button");
+  const fields = new URLSearchParams();
+  for (const name of ["from", "to"]) if (form.elements[name].value) fields.set(name, form.elements[name].value);
+  const request = new XMLHttpRequest(); // fetch tells nothing of what was sent so far
+  request.open("PUT", `${form.dataset.takeIn}?${fields}`);
+  request.setRequestHeader("X-Callreel-Token", form.elements._token.value);
+  request.setRequestHeader("Content-Type", "audio/x-wav");
+  request.upload.onprogress = (sent) => (progress.value = sent.loaded / sent.total);
+  const over = (text) => {
+    says.textContent = text;
+    progress.hidden = true;
+    button.disabled = false;
+  };
+  request.onerror = () => over("The server could not be reached. Nothing was acknowledged; send it again.");
+  request.onload = () => {
+    let said = {};
+    try {
+      said = JSON.parse(request.responseText);
+    } catch {
+      /* a page instead of an answer: the session ended */
+    }
+    if (request.status === 201) location.assign(said.path);
+    else over(said.why || "It was not taken in. Load the page again and sign in if you are asked to.");
+  };
+  says.textContent = "";
+  progress.value = 0;
+  progress.hidden = false;
+  button.disabled = true;
+  request.send(form.elements.file.files[0]);
+});
