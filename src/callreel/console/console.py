@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,11 +33,13 @@ from callreel.console import (
     storage,
     taking_in,
     theme,
+    usage,
+    video,
 )
 from callreel.console.cookies import cookie
 from callreel.console.pages import bare_page, page
 from callreel.console.visit import VISITOR, Visit
-from callreel.errors import CallreelError, NotAllowed, NotAuthenticated, NotFound, NotNow, Refused, TooManyAttempts
+from callreel.errors import Final, NotAllowed, NotAuthenticated, NotFound, NotNow, Outrun, Refused, TooManyAttempts
 from callreel.parts import Parts
 from callreel.sign_in_limits import SignInLimits
 
@@ -60,6 +62,8 @@ SCREENS: Sequence[Sequence[Route]] = (
     api_keys.ROUTES,
     audit.ROUTES,
     settings.ROUTES,
+    usage.ROUTES,
+    video.ROUTES,
     retention.ROUTES,
     playing.ROUTES,
     recording.ROUTES,
@@ -85,7 +89,7 @@ def make_console(parts: Parts) -> ASGIApp:
 
 
 class _ConsoleApp(Starlette):
-    """Errors become pages here and nowhere else; what nobody expected goes on to the edge."""
+    """Errors become pages here and nowhere else. What nobody expected is a page too, and goes on to the edge's log."""
 
     def build_middleware_stack(self) -> ASGIApp:
         return self.router
@@ -96,11 +100,15 @@ class _ConsoleApp(Starlette):
         request = Request(scope, receive)
         try:
             await self.router(scope, receive, sending)
-        except (HTTPException, CallreelError) as why:
+        except ClientDisconnect:
+            raise
+        except Exception as why:
             if sending.started:
                 raise
             answer = _error_page(request, why)
             await answer(scope, receive, sending)
+            if answer.status_code >= 500 and not isinstance(why, NotNow):
+                raise  # to the edge, which writes down what it was; the answer has begun, and stays this page
 
 
 class _Sending:
@@ -122,8 +130,8 @@ class _Sending:
         await self._send(message)
 
 
-def _error_page(request: Request, why: HTTPException | CallreelError) -> Response:
-    status, title, words = _worded(why)
+def _error_page(request: Request, why: Exception) -> Response:
+    status, title, words = _worded(why, request.scope.get("callreel.request_id", ""))
     headers = {"retry-after": str(why.retry_after_s)} if isinstance(why, TooManyAttempts) else {}
     visit: Visit | None = request.scope.get("callreel.visit")
     if visit is None:
@@ -134,8 +142,8 @@ def _error_page(request: Request, why: HTTPException | CallreelError) -> Respons
     return answer
 
 
-def _worded(why: HTTPException | CallreelError) -> tuple[int, str, str]:
-    """Status, title and words of an error's page."""
+def _worded(why: Exception, request_id: str) -> tuple[int, str, str]:
+    """Status, title and words of an error's page. Of what nobody expected, nothing but the request's id is told."""
     if isinstance(why, NotFound) or (isinstance(why, HTTPException) and why.status_code == 404):
         return 404, "Not here", "There is no such page, or what it showed is gone."
     if isinstance(why, HTTPException):
@@ -150,4 +158,11 @@ def _worded(why: HTTPException | CallreelError) -> tuple[int, str, str]:
         return 503, "Not just now", why.message
     if isinstance(why, Refused):
         return 400, "That cannot be used", why.message
-    raise why
+    if isinstance(why, Outrun):
+        return 409, "Somebody was faster", "What you asked for changed in that moment. Go back, look again, and decide."
+    if isinstance(why, Final):
+        return 502, "It was refused", why.message
+    words = (
+        "Nothing of yours is lost: recordings do not depend on this page. Try again; if it stays so, give the operator"
+    )
+    return 500, "Something broke here", f"{words} this request id: {request_id}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from callreel.model.person import Right
 from callreel.model.recording import UNFINISHED, Recording, State
 from callreel.model.sid import RecordingSid, is_sid
 from callreel.model.storage_settings import RecordingKind
-from callreel.steps.restart import can_be_restarted, restart
+from callreel.steps.restart import Pace, can_be_restarted, restart_all
 
 SIZE = 50
 MOST_LIVE = SIZE
@@ -93,7 +92,7 @@ async def _restart(visit: Visit) -> Response:
             raise InvalidParameter("Choose the parked or the held ones first, then restart all of them")
         restarted = await _restart_all(visit, tab, KINDS.get(visit.query.text("kind")))
     elif form["do"] == "restart":
-        restarted = await _restart_these(visit, await _named(visit))
+        restarted = await _restart_these(visit, await _named(visit), Pace())
     else:
         raise InvalidParameter("This form is unknown")
     kept = {name: visit.query.text(name) for name in ("status", "kind") if visit.query.text(name)}
@@ -112,20 +111,21 @@ async def _named(visit: Visit) -> list[Recording]:
 
 async def _restart_all(visit: Visit, tab: Tab, kind: RecordingKind | None) -> int:
     """Page by page from the newest on, each recording in a transaction of its own; those that remain are said."""
-    restarted, place = 0, None
+    restarted, place, pace = 0, None, Pace()
     for _ in range(MOST_AT_ONCE // AT_ONCE):
         found = await _page(visit, tab, kind, place, size=AT_ONCE)
-        restarted += await _restart_these(visit, found.rows)
+        restarted += await _restart_these(visit, found.rows, pace)
         if not found.has_next or not found.rows:
             break
         place = Place(found.rows[-1].date_created, found.rows[-1].sid)
     return restarted
 
 
-async def _restart_these(visit: Visit, found: Sequence[Recording]) -> int:
-    ledger, buckets = visit.parts.ledger, visit.parts.buckets
-    done = await asyncio.gather(*(restart(each, ledger=ledger, buckets=buckets, by=visit.actor) for each in found))
-    return sum(done)
+async def _restart_these(visit: Visit, found: Sequence[Recording], pace: Pace) -> int:
+    parts = visit.parts
+    return await restart_all(
+        found, ledger=parts.ledger, buckets=parts.buckets, clock=parts.clock, pace=pace, by=visit.actor
+    )
 
 
 async def _page(

@@ -23,6 +23,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
         (
             Item("/recordings", "Recordings", "mic"),
             Item("/calls", "Calls", "phone"),
+            Item("/video", "Video", "video"),
             Item("/campaigns", "Campaigns", "book"),
             Item("/deletions", "Deletions", "trash", Right.DELETE),
         ),
@@ -33,6 +34,7 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
             Item("/storage", "Storage settings", "bucket", Right.STORAGE),
             Item("/credentials", "Credentials", "key", Right.CREDENTIALS),
             Item("/deliveries", "Deliveries", "send"),
+            Item("/usage", "Usage", "file", Right.STORAGE),
             Item("/migration", "Migration", "move", Right.MIGRATE),
         ),
     ),

@@ -12,23 +12,29 @@ from callreel.console.playing import bucket_origin, obstacle_of, offers_mp3
 from callreel.console.snippets import snippets_of
 from callreel.console.timeline import PROOFS, timeline_of
 from callreel.console.visit import Visit, back, screen
-from callreel.errors import NotFound
+from callreel.errors import InvalidParameter, NotFound, StateConflict
+from callreel.ledger.holds import NOTHING_TO_HOLD
 from callreel.model.credential import CredentialKind
 from callreel.model.person import Right
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.storage_settings import RecordingKind
+from callreel.steps.hold import lift_hold, set_hold
 from callreel.steps.read_calls import find_calls
 from callreel.steps.restart import can_be_restarted, restart
 
 
 @screen(Right.LIST)
 async def recording(visit: Visit) -> Response:
-    """The page; posted to, its delivery begins again."""
+    """The page; posted to, its delivery begins again, or a legal hold is set or lifted."""
     found = await visit.parts.ledger.recordings.fetch(visit.account.sid, visit.recording_sid())
     if found.kind is not RecordingKind.VOICE:
         raise NotFound()
+    fault = ""
     if visit.is_post:
-        return await _restart(visit, found)
+        try:
+            return await _do(visit, found)
+        except (InvalidParameter, StateConflict) as why:
+            fault = why.message
     ledger = visit.parts.ledger
     calls = await find_calls(visit.account.sid, [found.call_sid] if found.call_sid else [], logs=visit.parts.logs)
     moves = await ledger.recordings.history(visit.account.sid, found.sid)
@@ -36,6 +42,9 @@ async def recording(visit: Visit) -> Response:
     return page(
         visit,
         "recording.html",
+        status=400 if fault else 200,
+        fault=fault,
+        can_hold=found.state not in NOTHING_TO_HOLD,
         bucket_origin=bucket_origin(found),
         r=found,
         call=calls.get(found.call_sid or ""),
@@ -52,11 +61,25 @@ async def recording(visit: Visit) -> Response:
     )
 
 
-async def _restart(visit: Visit, found: Recording) -> Response:
-    if visit.form["do"] != "restart":
+async def _do(visit: Visit, found: Recording) -> Response:
+    ledger, buckets, do = visit.parts.ledger, visit.parts.buckets, visit.form["do"]
+    if do == "restart":
+        visit.require(Right.RESTART)
+        await restart(found, ledger=ledger, buckets=buckets, by=visit.by)
+        return back(visit)
+    if do not in ("hold", "lift"):
         raise NotFound()
-    visit.require(Right.RESTART)
-    await restart(found, ledger=visit.parts.ledger, buckets=visit.parts.buckets, by=visit.by)
+    visit.require(Right.HOLD)
+    change = set_hold if do == "hold" else lift_hold
+    await change(
+        visit.account.sid,
+        found.sid,
+        reason=visit.form.text("reason"),
+        ledger=ledger,
+        buckets=buckets,
+        clock=visit.parts.clock,
+        by=visit.by,
+    )
     return back(visit)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from callreel.model.price_list import PriceList
-from callreel.model.usage import CLASSES, UsageRow
+from callreel.model.storage_cost import by_class, of_bucket, size_of, with_lifecycle
+from callreel.model.usage import UsageRow
 from callreel.web.answers import iso, json_answer
 from callreel.web.auth import Acting, Opened
 from callreel.web.description import answers, shape
@@ -48,7 +49,7 @@ async def usage(account: Acting, parts: Opened) -> Response:
             "here": _sum(here),
             "outside": _sum(outside),
             "monthly_cost_source": prices.at_source(_minutes(found.rows)),
-            "monthly_cost_bucket": _cost(outside, prices),
+            "monthly_cost_bucket": of_bucket(outside, prices),
             "prices": {
                 "source_free_minutes": prices.source_free_minutes,
                 "source_minute_month": prices.source_minute_month,
@@ -65,53 +66,42 @@ def _sum(rows: Sequence[UsageRow]) -> dict[str, Any]:
     return {
         "recordings": sum(row.recordings for row in rows),
         "minutes": round(_minutes(rows), 2),
-        "bytes": _bytes(rows),
+        "bytes": size_of(rows),
     }
 
 
 def _classes(rows: Sequence[UsageRow], prices: PriceList) -> list[dict[str, Any]]:
-    """Each class with what all of the account's bytes would cost in it, and what lies in it now."""
-    total = _bytes(rows)
     return [
         {
-            "name": each.name,
-            "label": each.label,
-            "gb_month": prices.of_class(each.name),
-            "retrieval": each.retrieval,
-            "fits": each.fits,
-            "bytes_now": _bytes([row for row in rows if row.storage_class == each.name]),
-            "monthly_cost": prices.in_class(each.name, total),
+            "name": each.of.name,
+            "label": each.of.label,
+            "gb_month": each.gb_month,
+            "retrieval": each.of.retrieval,
+            "fits": each.of.fits,
+            "bytes_now": each.bytes_now,
+            "monthly_cost": each.monthly_cost,
         }
-        for each in CLASSES
+        for each in by_class(rows, prices)
     ]
 
 
 def _lifecycle(rows: Sequence[UsageRow], prices: PriceList) -> dict[str, Any]:
-    """What rules by age would cost: each age group in the class that fits it."""
+    found = with_lifecycle(rows, prices)
     steps = [
         {
-            "from_days": each.from_days,
-            "storage_class": each.name,
-            "bytes": _bytes([row for row in rows if row.age == age]),
-            "monthly_cost": prices.in_class(each.name, _bytes([row for row in rows if row.age == age])),
+            "from_days": step.of.from_days,
+            "storage_class": step.of.name,
+            "bytes": step.bytes,
+            "monthly_cost": step.monthly_cost,
         }
-        for age, each in enumerate(CLASSES)
+        for step in found.steps
     ]
-    all_standard = prices.in_class("STANDARD", _bytes(rows))
-    by_age = round(sum(float(str(step["monthly_cost"])) for step in steps), 2)
-    return {"steps": steps, "monthly_cost": by_age, "monthly_cost_standard": all_standard}
-
-
-def _cost(rows: Sequence[UsageRow], prices: PriceList) -> float:
-    names = {row.storage_class for row in rows}
-    return round(
-        sum(prices.in_class(name, _bytes([row for row in rows if row.storage_class == name])) for name in names), 2
-    )
+    return {
+        "steps": steps,
+        "monthly_cost": found.monthly_cost,
+        "monthly_cost_standard": found.monthly_cost_standard,
+    }
 
 
 def _minutes(rows: Sequence[UsageRow]) -> float:
     return sum(row.duration_ms for row in rows) / 60_000
-
-
-def _bytes(rows: Sequence[UsageRow]) -> int:
-    return sum(row.size_bytes for row in rows)
