@@ -45,6 +45,8 @@ def pages_of(there: Town) -> dict[str, str]:
         "credential": f"/console/credentials/{there.stage.credential_sid}",
         "api-keys": "/console/api-keys",
         "audit": "/console/audit",
+        "usage": "/console/usage",
+        "video": "/console/video",
         "settings": "/console/settings",
         "retention": "/console/retention",
     }

@@ -35,6 +35,8 @@ PAGES = (
     "/console/deliveries?status=held",
     "/console/migration",
     "/console/settings",
+    "/console/usage",
+    "/console/video",
     "/console/retention",
     "/console/accounts",
     "/console/nothing",
