@@ -24,6 +24,7 @@ from benchmarks.mp3 import mp3_of
 from benchmarks.pages import pages_against_psql
 from benchmarks.recordings import make_files
 from benchmarks.report import page_of, save, write_page
+from benchmarks.restart import restart_of_many
 from benchmarks.servers import LASTS_A_FULL_RUN, S3Server, open_server
 from callreel.app import Database
 
@@ -38,6 +39,7 @@ FIGURES = (
     "memory",
     "pages",
     "mp3",
+    "restart",
     "migration",
     "migration-memory",
 )
@@ -54,6 +56,7 @@ class Size:
     whole_bytes: int  # the one very large recording
     listed: int  # rows of the long list
     spoken_s: float  # of the sound that becomes MP3
+    parked: int  # rows that are restarted together
     moved: int  # recordings of 300 KB out of a source
     inventory: int  # recordings a source lists
 
@@ -66,6 +69,7 @@ FULL = Size(
     whole_bytes=2 << 30,
     listed=1_000_000,
     spoken_s=3600,
+    parked=100_000,
     moved=2_000,
     inventory=1_000_000,
 )
@@ -77,6 +81,7 @@ QUICK = Size(
     whole_bytes=256 << 20,
     listed=100_000,
     spoken_s=600,
+    parked=10_000,
     moved=300,
     inventory=20_000,
 )
@@ -186,7 +191,13 @@ async def _migration_memory(installation: Installation, server: S3Server, size: 
     return await memory_of_listing(field, listed=size.inventory)
 
 
+async def _restart(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    await installation.deliver_to(server, "restart")
+    return await restart_of_many(installation, make_files(root, count=1, size_bytes=100 * KB).paths[0], size.parked)
+
+
 _MEASURES = {
+    "restart": _restart,
     "migration": _migration,
     "migration-memory": _migration_memory,
     "pages": _pages,

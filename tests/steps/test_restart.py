@@ -7,6 +7,8 @@ import io
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.errors import BucketRefused
 from callreel.model.credential import CredentialKind
@@ -14,11 +16,12 @@ from callreel.model.recording import Recording, State
 from callreel.model.storage_settings import FatalErrorPolicy
 from callreel.rehearsal import s3_faults as faults
 from callreel.sealing.twilio_format import decrypt
-from callreel.steps.restart import restart
+from callreel.steps.restart import PAGE, RESTARTS_PER_S, Pace, restart, restart_all
 from tests.sealing.keys import another_rsa_key, private_pem, public_pem, rsa_key
 from tests.stage import BUCKET, Stage, a_wav
 
 ALWAYS = 10_000
+MANY = 600  # more than a page, and than the first second takes
 
 
 async def again(stage: Stage, recording: Recording) -> bool:
@@ -51,6 +54,42 @@ async def test_what_was_given_up_is_delivered_after_a_restart(stage: Stage, give
     done = await stage.carry(fresh)
     assert (done.state, done.error_code) == (State.RELEASED, None)
     assert [e for e, _, _ in await stage.events(done)] == ["failed", "completed"]
+
+
+async def test_many_are_restarted_at_a_pace(stage: Stage) -> None:
+    recording = await parked(stage)
+    await make_copies(stage.parts.ledger.engine, recording.sid, MANY - 1)
+    assert await restart_everything(stage) == MANY
+    async with stage.parts.ledger.engine.connect() as connection:
+        due = (
+            await connection.execute(text("SELECT next_attempt_at FROM recordings ORDER BY 1 NULLS FIRST"))
+        ).scalars()
+        due_in = [0.0 if at is None else (at - stage.clock.now()).total_seconds() for at in due]
+    assert due_in == [0.0 if n < RESTARTS_PER_S else n / RESTARTS_PER_S for n in range(MANY)]
+    assert await restart_everything(stage) == 0
+
+
+async def make_copies(engine: AsyncEngine, sid: str, count: int) -> None:
+    """Rows of other recordings that are as this one; of their media there is nothing."""
+    async with engine.begin() as transaction:
+        await transaction.execute(
+            text(
+                "INSERT INTO recordings SELECT (jsonb_populate_record(r, jsonb_build_object("
+                "'sid', 'RE' || md5(n::text), 'object_key', md5(n::text), 'object_url', md5(n::text)))).* "
+                "FROM recordings r, generate_series(1, :count) n WHERE r.sid = :sid"
+            ),
+            {"sid": sid, "count": count},
+        )
+
+
+async def restart_everything(stage: Stage) -> int:
+    """As the command does it, page by page."""
+    parts, pace, restarted = stage.parts, Pace(), 0
+    while page := await parts.ledger.recordings.list_unfinished(
+        account_sid=None, states=frozenset({State.PARKED}), limit=PAGE
+    ):
+        restarted += await restart_all(page, ledger=parts.ledger, buckets=parts.buckets, clock=parts.clock, pace=pace)
+    return restarted
 
 
 async def test_a_restart_pressed_twice_is_one_restart(stage: Stage) -> None:

@@ -16,14 +16,15 @@ class BlackHole:
         self._over = asyncio.Event()
 
     async def swallow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hold this connection until it is over."""
+        """Hold this connection until it is hung up."""
         self.taken += 1
         await self._over.wait()
         writer.transport.abort()
 
-    def end(self) -> None:
-        """Break every connection."""
+    def hang_up(self) -> None:
+        """Break every connection there is; later ones are held as before."""
         self._over.set()
+        self._over = asyncio.Event()
 
 
 @asynccontextmanager
@@ -36,4 +37,4 @@ async def black_hole() -> AsyncIterator[BlackHole]:
         yield hole
     finally:
         listener.close()
-        hole.end()
+        hole.hang_up()
