@@ -13,17 +13,19 @@ from playwright.async_api import Browser as Chrome
 from playwright.async_api import expect
 
 from callreel.model.account import Account
+from callreel.model.deed import CALLREEL
 from callreel.model.person import Role
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
 from callreel.rehearsal.speech import speech
+from callreel.steps.keep_source import SourceWish, add_source
 from tests.console.conftest import admit, allow_pages, needs_chromium, seat, sign_in_at, sitting_at
 from tests.stage import Stage
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("chromium")]
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-# {bucket}, {parked} and {deleted} are recordings' SIDs.
+# {bucket}, {parked} and {deleted} are recordings' SIDs, {source} and {move} what they say.
 PAGES = (
     "/console/recordings",
     "/console/recordings?status=parked&length=short",
@@ -34,6 +36,8 @@ PAGES = (
     "/console/deliveries",
     "/console/deliveries?status=held",
     "/console/migration",
+    "/console/migration/sources/{source}",
+    "/console/migration/{move}",
     "/console/settings",
     "/console/usage",
     "/console/video",
@@ -66,7 +70,27 @@ async def there(base: str, parts: Parts, account: tuple[Account, str], stage: St
     made["deleted"] = await stage.carry(gone)
     made["uploading"] = await parts.ledger.move(await stage.sealed(), State.UPLOADING)
     owner = await admit(parts, account[0], "owner@acme.example", Role.OWNER)
-    return There(base, stage.s3.url, parts, owner, {name: recording.sid for name, recording in made.items()})
+    sids = {name: str(recording.sid) for name, recording in made.items()} | await _moving(stage)
+    return There(base, stage.s3.url, parts, owner, sids)
+
+
+async def _moving(stage: Stage) -> dict[str, str]:
+    """A source, and a migration that has begun."""
+    parts = stage.parts
+    source = await add_source(
+        stage.account_sid,
+        "AC" + "b" * 32,
+        SourceWish(auth_token="0" * 32),
+        ledger=parts.ledger,
+        sources=parts.sources,
+        guard=parts.guard,
+        clock=stage.clock,
+        by=CALLREEL,
+    )
+    started = await parts.ledger.migrations.start(
+        source, host_id=parts.spool.host_id, created_after=None, created_before=None
+    )
+    return {"source": source.sid, "move": started.sid}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
