@@ -21,6 +21,7 @@ from playwright.async_api import Browser as Chrome
 from playwright.async_api import Page, async_playwright
 from yarl import URL
 
+from callreel.clock import SetClock
 from callreel.console.console import make_console
 from callreel.console.visit import COOKIE
 from callreel.model.account import Account
@@ -32,7 +33,7 @@ from callreel.steps.admit_person import admit_person
 from callreel.steps.open_account import open_account
 from callreel.steps.sign_in import begin_session
 from callreel.web.listener import make_web
-from tests.stage import BUCKET
+from tests.stage import BUCKET, Stage
 
 PASSWORD = "correct-horse-battery"
 FIELD = re.compile(r'<input type="hidden" name="_token" value="([^"]+)"')
@@ -181,6 +182,24 @@ async def stranger(base: str, parts: Parts) -> AsyncIterator[Browser]:
     async with browsing(base) as browser:
         assert (await browser.sign_in(email)).status == 303
         yield browser
+
+
+async def six_standings(stage: Stage, clock: SetClock) -> dict[str, str]:
+    """One recording for each word of the list; returns their SIDs by it."""
+    made: dict[str, str] = {}
+
+    async def took(word: str, sid: str) -> None:
+        made[word] = sid
+        clock.advance(60)
+
+    call = {"call_sid": "CA" + "a" * 32, "from_number": "+442079460182", "to_number": "+441614960733"}
+    delivered = await stage.carry_until_settled(await stage.take_in(**call))
+    await took("In your bucket", delivered.sid)
+    await took("Uploading", (await stage.sealed()).sid)
+    await stage.choose(aws_storage_enabled=False)
+    await took("Completed", (await stage.carry_until_settled(await stage.take_in())).sid)
+    await stage.choose()
+    return made
 
 
 CHROMIUM = shutil.which("chromium")

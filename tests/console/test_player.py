@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from playwright.async_api import Browser as Chrome
 from playwright.async_api import Page, Request, expect
 
 from callreel.clock import SetClock
+from callreel.console.assets import asset
 from callreel.model.account import Account
 from callreel.model.person import Role
 from callreel.model.recording import Recording
@@ -212,3 +217,54 @@ async def test_no_peaks_are_kept_of_what_the_customers_key_encrypted(
 ) -> None:
     await shown(page, encrypted)
     assert await stage.parts.ledger.peaks.find(stage.account_sid, encrypted.sid) is None
+
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+
+
+async def test_no_more_than_300_kb_are_fetched_before_the_first_sound(page: Page, stage: Stage) -> None:
+    await shown(page, await recorded(stage, 60))
+    player = page.locator(PLAYER)
+    await played(page)
+    await expect(player).to_have_attribute("data-first-sound-ms", re.compile(".+"))
+    before = int(str(await player.get_attribute("data-first-sound-bytes")))
+    assert 0 < before <= 300_000
+    await expect(page.locator("[data-now]")).to_have_text(re.compile("0:(09|1.)"), timeout=30_000)  # the rest follows
+
+
+_FLIP_AND_OPEN = """async ([moduleUrl, pem, opening, base64, bits]) => {
+  const { open, readKey } = await import(moduleUrl);
+  const whole = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+  const key = await readKey(pem);
+  const clear = await open(key, opening, whole);
+  const told = {};
+  for (const bit of bits) {
+    const changed = whole.slice();
+    changed[bit >> 3] ^= 1 << (bit & 7);
+    let said = "opened";
+    try { await open(key, opening, changed.buffer); } catch (error) { said = error.said?.title ?? String(error); }
+    told[said] = (told[said] ?? 0) + 1;
+  }
+  return [clear.byteLength, told];
+}"""
+
+
+async def test_one_flipped_bit_anywhere_is_refused_by_the_page(
+    page: Page, stage: Stage, encrypted: Recording, pytestconfig: pytest.Config
+) -> None:
+    """The page's own opening code, over as many altered ciphertexts as `--flips` says, tags included."""
+    sealed, count = stage.bodies(encrypted), int(pytestconfig.getoption("--flips"))
+    await shown(page, encrypted)
+    rng = Random(7)
+    bits = [0, len(sealed) * 8 - 1, *(rng.randrange(len(sealed) * 8) for _ in range(count - 2))]
+    opening = json.loads(str(await page.get_attribute(PLAYER, "opening")))
+    arguments = [
+        asset("opening.js"),
+        private_pem(rsa_key()).decode(),
+        opening,
+        base64.b64encode(sealed).decode(),
+        bits,
+    ]
+    size, told = await page.evaluate(_FLIP_AND_OPEN, arguments)
+    assert size == len(sealed) - 16
+    assert told == {"The recording was changed.": count}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -177,3 +178,34 @@ async def test_how_many_match_is_counted_apart(stage: Stage, owner: Browser) -> 
     await delivered(stage, body=a_wav(seconds=1))
     assert "1 recording matches" in (await owner.get("/console/recordings/count?status=parked")).text
     assert "2 recordings match" in (await owner.get("/console/recordings/count")).text
+
+
+async def test_what_came_since_the_list_was_made_is_told_and_moves_nothing(stage: Stage, owner: Browser) -> None:
+    asked = re.compile(r'hx-get="(/console/recordings/arrivals[^"]*)"')
+
+    def poll(text: str) -> str:
+        found = asked.search(text)
+        assert found is not None, text[:2000]
+        return found.group(1).replace("&amp;", "&")
+
+    empty = await owner.get("/console/recordings")
+    nothing = await owner.get(poll(empty.text), HX_Request="true")
+    assert 'hx-select="#list"' not in nothing.text
+    await delivered(stage)
+    assert 'hx-trigger="load"' in (await owner.get(poll(empty.text), HX_Request="true")).text
+    page = await owner.get("/console/recordings")
+    assert "new recording" not in (await owner.get(poll(page.text), HX_Request="true")).text
+    await delivered(stage)
+    await delivered(stage)
+    told = await owner.get(poll(page.text), HX_Request="true")
+    assert "2 new recordings" in told.text
+    assert poll(told.text) == poll(page.text), "it goes on asking from the same place"
+    filtered = await owner.get("/console/recordings?status=parked")
+    assert "new recording" not in (await owner.get(poll(filtered.text), HX_Request="true")).text
+    assert (await owner.get("/console/recordings/arrivals?before=1-RE", HX_Request="true")).status == 400
+
+
+async def test_another_accounts_arrivals_are_not_told(stage: Stage, stranger: Browser) -> None:
+    await delivered(stage)
+    told = await stranger.get("/console/recordings/arrivals", HX_Request="true")
+    assert 'hx-trigger="load"' not in told.text

@@ -33,6 +33,7 @@ from callreel.steps.read_calls import find_calls
 PAGE = "recordings"
 MOST_VIEWS = 20
 MOST_LIVE = 250  # rows of the longest page
+MOST_ARRIVALS = 100  # more are not counted
 COUNTED = 10_000  # more matches than these are not counted
 TABS = (("", "All recordings"), ("attention", "Needs attention"), ("uploading", "Uploading"), ("held", "Held"),
         ("deleted", "Deleted, metadata kept"))  # fmt: skip
@@ -71,6 +72,10 @@ async def recordings(visit: Visit) -> Response:
         filtered=any(query.text(name) for name in NAMES),
         newer=_newer(found, query),
         older=_older(found, query),
+        watching=place is None,
+        shown=query.changed(after=None, before=None),
+        first=_first(found),
+        arrived=0,
     )
 
 
@@ -80,6 +85,25 @@ async def live(visit: Visit) -> Response:
     sids = [sid for sid in visit.query.all("sid") if is_sid("RE", sid)][:MOST_LIVE]
     found = await visit.parts.ledger.recordings.find_many(visit.account.sid, sids)
     return page(visit, "recordings_live.html", rows=found, live=[r.sid for r in found if is_moving(r)])
+
+
+@screen(Right.LIST)
+async def arrivals(visit: Visit) -> Response:
+    """How many recordings came since a list was made; an empty list then fetches itself anew."""
+    query = visit.query
+    wanted, _, _ = wanted_by(query)
+    shown = await searched(wanted, query.text("q"), visit.account.sid, visit.parts.logs)
+    size = MOST_ARRIVALS if query.text("before") else 1
+    found = await visit.parts.ledger.recordings.list(visit.account.sid, shown, place=place_of(query), size=size)
+    return page(
+        visit,
+        "recordings_arrivals.html",
+        watching=True,
+        shown=query.changed(after=None, before=None),
+        first=query.text("before"),
+        arrived=len(found.rows),
+        more=found.has_previous,
+    )
 
 
 @screen(Right.LIST)
@@ -104,12 +128,16 @@ def _place(query: Fields, faults: list[str]) -> Any:
         return None
 
 
+def _first(found: Page[Recording]) -> str:
+    """The place of the newest row; empty where there is none."""
+    return place_text(found.rows[0].date_created, found.rows[0].sid) if found.rows else ""
+
+
 def _newer(found: Page[Recording], query: Fields) -> str:
     """The query of the page before this one; empty where there is none."""
     if not (found.rows and found.has_previous):
         return ""
-    first = found.rows[0]
-    return query.changed(after=None, before=place_text(first.date_created, first.sid))
+    return query.changed(after=None, before=_first(found))
 
 
 def _older(found: Page[Recording], query: Fields) -> str:
@@ -141,5 +169,6 @@ async def _change_views(visit: Visit) -> Response:
 ROUTES = (
     Route("/recordings", recordings, methods=["GET", "POST"]),
     Route("/recordings/live", live, methods=["GET"]),
+    Route("/recordings/arrivals", arrivals, methods=["GET"]),
     Route("/recordings/count", count, methods=["GET"]),
 )

@@ -18,7 +18,7 @@ from callreel.errors import InvalidParameter, InvalidSid, NotAllowed, NotFound, 
 from callreel.model.account import Account
 from callreel.model.deed import Actor
 from callreel.model.person import Person, Right, Session
-from callreel.model.sid import AccountSid, RecordingSid, parse_sid
+from callreel.model.sid import RecordingSid, parse_sid
 from callreel.parts import Parts
 from callreel.steps.sign_in import session_digest
 
@@ -28,6 +28,7 @@ THEME = "callreel_theme"
 ROOT = "/console"
 HOME = f"{ROOT}/recordings"
 SEEN_EVERY = timedelta(minutes=1)  # noting every request would be a commit each
+POLLERS = frozenset({"live", "arrivals", "progress"})  # what a page asks by itself is no sign of a person
 FORGED = "This form was not sent from a page of this Console, or the page was open for too long. Try again."
 
 
@@ -114,9 +115,9 @@ def screen(right: Right) -> Callable[[Screen], Endpoint]:
     def declare(shown: Screen) -> Endpoint:
         @functools.wraps(shown)
         async def endpoint(request: Request) -> Response:
-            known = await find_session(request)
+            known = await _find_visit(request)
             if known is None or known[0].is_over(_parts(request).clock.now()):
-                return await _sign_in_first(request, known)
+                return await _sign_in_first(request, known and known[:2])
             visit = await _visit(request, *known)
             request.scope["callreel.visit"] = visit
             visit.require(right)
@@ -140,6 +141,14 @@ async def find_session(request: Request) -> tuple[Session, Person] | None:
         return None
     parts = _parts(request)
     return await parts.ledger.people.find_session(session_digest(secret, parts.digest))
+
+
+async def _find_visit(request: Request) -> tuple[Session, Person, Account] | None:
+    secret = request.cookies.get(COOKIE, "")
+    if not secret:
+        return None
+    parts = _parts(request)
+    return await parts.ledger.people.find_visit(session_digest(secret, parts.digest))
 
 
 def actor_of(request: Request, person: Person) -> Actor:
@@ -197,12 +206,11 @@ def _is_ours(request: Request, form: Fields, secret: str) -> bool:
     return came_from_here(request, parts.public_url) and is_token(token, secret, parts.digest)
 
 
-async def _visit(request: Request, session: Session, person: Person) -> Visit:
+async def _visit(request: Request, session: Session, person: Person, account: Account) -> Visit:
     parts = _parts(request)
     now = parts.clock.now()
-    if now - session.seen_at > SEEN_EVERY:
+    if now - session.seen_at > SEEN_EVERY and request.headers.get("hx-trigger") not in POLLERS:
         await parts.ledger.people.see_session(session.digest, now=now)
-    account = await parts.ledger.accounts.fetch(AccountSid(session.account_sid))
     if not (account.is_active or person.account_sid != account.sid):
         raise NotAllowed("This account is suspended. Ask the operator of the installation.")
     return Visit(

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import RowMapping, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound, StateConflict
 from callreel.ledger.audit import write_deeds
-from callreel.ledger.tables import saved_views, sessions, users
+from callreel.ledger.tables import accounts, saved_views, sessions, users
+from callreel.model.account import Account, AccountStatus
 from callreel.model.deed import Deed
 from callreel.model.person import ABSOLUTE, REMEMBERED, Person, Role, Session
 from callreel.model.sid import AccountSid
@@ -175,6 +176,12 @@ class People:
             return None
         return _session(row), _person(row)
 
+    async def find_visit(self, digest: bytes) -> tuple[Session, Person, Account] | None:
+        """A session, over or not, with its person and the account it looks at; None for one that nobody has."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_VISIT, {"session": digest})).mappings().one_or_none()
+        return None if row is None else (_session(row), _person(row), _looked_at(row))
+
     async def see_session(self, digest: bytes, *, now: datetime) -> None:
         """Note that a session is used."""
         async with self._engine.begin() as transaction:
@@ -258,6 +265,34 @@ async def _leave_an_owner(transaction: AsyncConnection, account_sid: AccountSid,
 
 def _given(deed: Deed | None) -> list[Deed]:
     return [] if deed is None else [deed]
+
+
+_VISIT = (
+    select(
+        *(column.label(f"session_{column.name}") for column in sessions.columns if column.name != "kept_form"),
+        *(
+            column.label(f"looked_at_{column.name}")
+            for column in accounts.columns
+            if not column.name.startswith("token")
+        ),
+        users,
+    )
+    .join(users, users.c.sid == sessions.c.user_sid)
+    .join(accounts, accounts.c.sid == sessions.c.account_sid)
+    .where(sessions.c.digest == bindparam("session"))
+)
+"""What every request of a person begins with."""
+
+
+def _looked_at(row: RowMapping) -> Account:
+    return Account(
+        sid=AccountSid(row["looked_at_sid"]),
+        owner_sid=row["looked_at_owner_sid"],
+        friendly_name=row["looked_at_friendly_name"],
+        status=AccountStatus(row["looked_at_status"]),
+        date_created=row["looked_at_date_created"],
+        date_updated=row["looked_at_date_updated"],
+    )
 
 
 def _person(row: RowMapping) -> Person:

@@ -43,10 +43,10 @@ addEventListener("click", async (event) => {
 
 // Selecting rows: the bar appears with the first one.
 const rows = () => [...document.querySelectorAll("input[form=selecting]:enabled")];
-const page = document.querySelector("[data-select-page]");
-const bar = document.querySelector("[data-bulk]");
 function count() {
-  if (!bar) return;
+  const bar = document.querySelector("[data-bulk]");
+  const page = document.querySelector("[data-select-page]");
+  if (!bar || !page) return;
   const all = rows();
   const chosen = all.filter((row) => row.checked).length;
   bar.hidden = chosen === 0;
@@ -56,14 +56,16 @@ function count() {
   page.disabled = all.length === 0;
 }
 addEventListener("change", (event) => {
-  if (event.target === page) rows().forEach((row) => (row.checked = page.checked));
-  if (event.target === page || event.target.matches("input[form=selecting]")) count();
+  const wholePage = event.target.matches("[data-select-page]");
+  if (wholePage) rows().forEach((row) => (row.checked = event.target.checked));
+  if (wholePage || event.target.matches("input[form=selecting]")) count();
 });
 addEventListener("click", (event) => {
   if (!event.target.closest("[data-select-none]")) return;
   rows().forEach((row) => (row.checked = false));
   count();
 });
+addEventListener("htmx:afterSettle", count); // rows that came later
 count();
 
 async function textOf({ copy, copyFrom, copyLink }) {

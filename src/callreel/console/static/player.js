@@ -238,6 +238,7 @@ class ReelPlayer extends HTMLElement {
     this.button.setAttribute("aria-label", on ? "Pause" : "Play");
     this.state = name;
     if (name === "playing" && this.pressed) {
+      this.dataset.firstSoundBytes = this.stream?.asked ?? "";
       this.dataset.firstSoundMs = (performance.now() - this.pressed).toFixed(1);
       this.pressed = null;
     }

@@ -1,9 +1,10 @@
-// Plays a WAV by URL with only what is heard fetched: a first piece of 128 KiB, then a few seconds ahead.
+// Plays a WAV by URL with only what is heard fetched: a first piece of 128 KiB, then, once it sounds, a few seconds ahead.
 import { BLOCK, TYPE, beginning, segment } from "./flac.js";
 import { readHead, toSamples } from "./wav.js";
 
 const FIRST = 128 * 1024; // bytes: four seconds of two telephony channels
 const PIECE_S = 5;
+const BEFORE_SOUND_S = 2; // at least, and no fewer bytes than the first piece: one more piece, where it does not sound yet
 const AHEAD_S = 15;
 const BEHIND_S = 90;
 
@@ -20,9 +21,16 @@ export class Refused extends Error {
 export class WavStream {
   /** `link(fresh)` gives a URL, another one when `fresh`; `fail(error)` hears what stopped the stream. */
   constructor(audio, size, link, fail) {
-    Object.assign(this, { audio, size, link, fail, sequence: 0, pumping: false, closed: false });
-    this.onSeek = () => this.pump(true);
+    Object.assign(this, { audio, size, link, fail, sequence: 0, pumping: false, closed: false, sounding: false, early: 1, asked: 0 }); // bytes
+    this.onSeek = () => {
+      this.early = 1;
+      this.pump(true);
+    };
     this.onTime = () => this.pump(false);
+    this.onSound = () => {
+      this.sounding = true;
+      this.pump(false);
+    };
   }
 
   static get possible() {
@@ -46,7 +54,8 @@ export class WavStream {
     this.audio.addEventListener("seeking", this.onSeek);
     this.audio.addEventListener("timeupdate", this.onTime);
     this.audio.addEventListener("waiting", this.onTime);
-    this.pump(false);
+    this.audio.addEventListener("playing", this.onSound);
+    if (this.bufferedEnd(0) >= this.media.duration - 0.01) this.pump(false); // all there: say so
   }
 
   close() {
@@ -54,6 +63,7 @@ export class WavStream {
     this.abort?.abort();
     for (const name of ["timeupdate", "waiting"]) this.audio.removeEventListener(name, this.onTime);
     this.audio.removeEventListener("seeking", this.onSeek);
+    this.audio.removeEventListener("playing", this.onSound);
   }
 
   /** Fetch what is missing ahead of where the person listens. */
@@ -87,7 +97,9 @@ export class WavStream {
       if (this.media.readyState === "open" && !this.buffer.updating) this.media.endOfStream();
       return false;
     }
-    const blocks = Math.ceil((PIECE_S * head.rate) / BLOCK);
+    if (!this.sounding && this.early-- <= 0) return false;
+    const length = this.sounding ? PIECE_S : Math.max(BEFORE_SOUND_S, FIRST / head.frame / head.rate);
+    const blocks = Math.ceil((length * head.rate) / BLOCK);
     const to = Math.min(head.frames, from + blocks * BLOCK);
     let bytes;
     try {
@@ -133,6 +145,7 @@ export class WavStream {
 
   async fetch(from, to, first = false) {
     for (const fresh of [false, true]) {
+      this.asked += to - from + 1;
       this.abort = new AbortController();
       let answer;
       try {
