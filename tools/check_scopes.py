@@ -98,6 +98,7 @@ ALL_ACCOUNTS: dict[str, str] = {
     "people.People.remove": _OPERATOR,
     "people.People.begin_session": _PERSON,
     "people.People.find_session": _SIGN_IN,
+    "people._VISIT": _SIGN_IN,
     "people.People.see_session": _SESSION,
     "people.People.look_at": _SESSION,
     "people.People.end_session": _SESSION,
