@@ -21,6 +21,7 @@ from benchmarks.installation import Installation, open_installation, settings_of
 from benchmarks.memory import peaks_of_memory
 from benchmarks.migration import memory_of_listing, move_race
 from benchmarks.mp3 import mp3_of
+from benchmarks.neighbours import beside_a_black_hole
 from benchmarks.pages import pages_against_psql
 from benchmarks.recordings import make_files
 from benchmarks.report import page_of, save, write_page
@@ -39,6 +40,7 @@ FIGURES = (
     "memory",
     "pages",
     "mp3",
+    "black-hole",
     "restart",
     "migration",
     "migration-memory",
@@ -56,6 +58,7 @@ class Size:
     whole_bytes: int  # the one very large recording
     listed: int  # rows of the long list
     spoken_s: float  # of the sound that becomes MP3
+    beside: int  # recordings of 100 KB beside a bucket that never answers
     parked: int  # rows that are restarted together
     moved: int  # recordings of 300 KB out of a source
     inventory: int  # recordings a source lists
@@ -69,6 +72,7 @@ FULL = Size(
     whole_bytes=2 << 30,
     listed=1_000_000,
     spoken_s=3600,
+    beside=200,
     parked=100_000,
     moved=2_000,
     inventory=1_000_000,
@@ -81,6 +85,7 @@ QUICK = Size(
     whole_bytes=256 << 20,
     listed=100_000,
     spoken_s=600,
+    beside=60,
     parked=10_000,
     moved=300,
     inventory=20_000,
@@ -191,12 +196,18 @@ async def _migration_memory(installation: Installation, server: S3Server, size: 
     return await memory_of_listing(field, listed=size.inventory)
 
 
+async def _black_hole(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    files = make_files(root, count=size.beside, size_bytes=100 * KB)
+    return await beside_a_black_hole(installation, server, files.paths, rounds=min(size.rounds, 2))
+
+
 async def _restart(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
     await installation.deliver_to(server, "restart")
     return await restart_of_many(installation, make_files(root, count=1, size_bytes=100 * KB).paths[0], size.parked)
 
 
 _MEASURES = {
+    "black-hole": _black_hole,
     "restart": _restart,
     "migration": _migration,
     "migration-memory": _migration_memory,
