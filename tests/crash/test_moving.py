@@ -169,7 +169,10 @@ async def test_killed_at_ten_random_moments_it_ends_with_the_report_of_one_left_
     print(f"{count} recordings, {kills} kills, {len(town.twilio.deleted)} originals deleted, each after its proof")
     done = await town.stage.parts.ledger.migrations.fetch(town.stage.account_sid, migration.sid)
     told = await town.told(migration)
-    assert (done.status, done.deleted_at_source, done.failed) == ("completed", count, 0)
+    kept = sum(row["state"] == ItemState.DELETE_FAILED for row in told.values())  # three tries met three faults
+    print(f"{kept} originals kept for a person to try again")
+    assert is_storm or not kept
+    assert (done.status, done.deleted_at_source + kept, done.failed) == ("completed", count, 0)
     assert len(town.stage.s3.keys(BUCKET)) == count
     if is_storm:
         return

@@ -73,7 +73,7 @@ class Door:
             if before.lower() not in PREFIXES:
                 raise LookupError(f"{self.name}: tests/doors/routes.py knows no example for what follows {before}/")
             found.append(before.lower())
-        assert len(found) == self.path.count("{"), f"{self.name}: a parameter that follows no name"
+        assert len(found) == self.path.count("/{"), f"{self.name}: a parameter that follows no name"
         return found
 
     @property
@@ -89,7 +89,7 @@ class Door:
             return sids["videorecordings" if self.is_videos and kind == "recordings" else kind]
 
         prefix = "" if self.surface == Surface.LISTENER else f"/{self.surface}"
-        return prefix + re.sub(r"\{\w+(?::\w+)?\}", sid, self.path)
+        return prefix + re.sub(r"(?<=/)\{\w+(?::\w+)?\}", sid, self.path).replace("report.{kind}", "report.csv")
 
 
 def unknown_sids() -> dict[str, str]:

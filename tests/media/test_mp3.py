@@ -104,6 +104,6 @@ def test_the_first_bytes_come_before_the_last_samples_are_read(tmp_path):
     made = rendition(tmp_path / "a.wav", speech(60, seed=2))
     chunks = made.chunks()
     assert 0 < len(next(chunks)) < made.size_bytes / 10
-    made.path.write_bytes(made.path.read_bytes()[:100_000])
+    made.file.write_bytes(made.file.read_bytes()[:100_000])
     with pytest.raises(BlobAltered):
         list(chunks)

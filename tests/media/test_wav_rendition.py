@@ -104,6 +104,6 @@ def test_a_range_outside_the_file_is_refused_before_the_first_byte(tmp_path, sta
 @pytest.mark.parametrize("requested", [1, 2])
 def test_a_file_that_shrank_is_not_served_as_if_whole(tmp_path, requested):
     made = rendition(tmp_path / "a.wav", speech(1, seed=2, channels=2), requested)
-    made.path.write_bytes(made.path.read_bytes()[:-1])
+    made.file.write_bytes(made.file.read_bytes()[:-1])
     with pytest.raises(BlobAltered):
         whole(made)

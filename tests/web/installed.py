@@ -23,7 +23,7 @@ async def one_of_everything(caller: Caller, deliver: Carry, clock: SetClock) -> 
     key = await caller.post(f"{caller.account_path}/Keys.json", {"FriendlyName": "k"})
     aws = await caller.post("/v1/Credentials/AWS", {"Credentials": ACCESS})
     public = await caller.post("/v1/Credentials/PublicKeys", {"PublicKey": public_pem(rsa_key())})
-    campaign = await caller.post(f"{caller.own_path}/Campaigns", {"FriendlyName": "Spring"})
+    campaign = await caller.post(f"{caller.own_path}/Campaigns", {"FriendlyName": f"Spring {key.json()['sid']}"})
     dry = await caller.post(f"{caller.own_path}/Recordings/BulkDelete", {"All": "true", "DryRun": "true"})
     sub = await caller.post("/2010-04-01/Accounts.json", {"FriendlyName": "Branch"})
     return {
