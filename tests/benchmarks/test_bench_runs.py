@@ -13,7 +13,17 @@ from benchmarks.migration import MOVERS
 from benchmarks.report import describe_machine, page_of
 
 TINY = Size(
-    large=10, small=10, uploads=10, rounds=1, whole_bytes=9 << 20, listed=2_000, spoken_s=10, moved=24, inventory=60
+    large=10,
+    small=10,
+    uploads=10,
+    rounds=1,
+    whole_bytes=9 << 20,
+    listed=2_000,
+    spoken_s=10,
+    moved=24,
+    inventory=60,
+    beside=4,
+    parked=50,
 )
 
 

@@ -78,9 +78,9 @@ def test_a_held_recording_asks_for_no_job_and_one_to_be_erased_does() -> None:
     assert job_of(State.FATAL, DELETE) == Job("erase")
 
 
-def test_only_waiting_delivered_and_deleting_recordings_are_put_off() -> None:
+def test_only_steps_that_may_wait_are_put_off() -> None:
     put_off = {state for state in State if (job := job_of(state, DELETE)) and job.at is not None}
-    assert put_off == {State.WAITING, State.DELIVERED, State.DELETING}
+    assert put_off == {State.SPOOLED, State.SEALED, State.WAITING, State.DELIVERED, State.DELETING}
 
 
 def test_events_are_twilios_and_belong_to_states_that_exist() -> None:
