@@ -105,7 +105,8 @@ async def _all(options: argparse.Namespace) -> list[Row]:
     rows = []
     for name in options.only:
         print(f"{name} …", file=sys.stderr, flush=True)
-        rows.append(await _judged(name, options))
+        rows.append(row := await _judged(name, options))
+        print(f"  {row.measured}", file=sys.stderr, flush=True)
     return rows
 
 
