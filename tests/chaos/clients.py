@@ -95,8 +95,9 @@ class Receiver:
             return web.Response(status=503)
         token = request.headers.get("I-Twilio-Idempotency-Token", "")
         self.told[form.get("RecordingSid", "")][form.get("RecordingStatus", "")].add(token)
-        if not self.is_calm and self._rng.random() < 0.03 and isinstance(request.transport, asyncio.Transport):
-            request.transport.abort()  # taken, and the sender never hears of it
+        abort = getattr(request.transport, "abort", None)  # not by its class, which uvloop's does not have
+        if not self.is_calm and self._rng.random() < 0.03 and abort is not None:
+            abort()  # taken, and the sender never hears of it
         return web.Response(status=204)
 
 

@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from callreel.rehearsal.callback_receiver import CallbackReceiver
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.rehearsal.s3_faults import KINDS
 from callreel.settings import load_settings
-from callreel.steps import deliver
+from callreel.steps.deliver import MISMATCHES
 from callreel.steps.open_account import open_account
 from callreel.steps.purge import purge
 from callreel.steps.restart import restart
@@ -89,7 +88,7 @@ class Life:
     async def begin(self) -> None:
         """Forget everything, and open an account whose recordings go to the bucket."""
         await self._empty()
-        self.reference = Reference(mismatches_that_park=getattr(deliver, "MISMATCHES", inf))
+        self.reference = Reference(mismatches_that_park=MISMATCHES)
         self.receiver.is_up = True
         account, token = await open_account(
             "Example",

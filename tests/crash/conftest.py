@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import sys
+from multiprocessing import forkserver
+from typing import Any
+
 import pytest
+
+
+@pytest.fixture(scope="session")
+def forks() -> Any:
+    """Processes that have imported everything already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.crash.child", "tests.crash.command", "tests.crash.mover"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # what it imports ahead it looks for there
+        forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture

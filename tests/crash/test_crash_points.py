@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import itertools
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 from datetime import UTC, datetime
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +42,6 @@ from tests.web.conftest import Caller, serving
 
 _names = itertools.count()
 LARGE_S = 1.2 * MULTIPART_ABOVE_BYTES / 16_000
-
-
-@pytest.fixture(scope="module")
-def forks() -> Any:
-    """Processes that have imported everything already."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.child"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # what it imports ahead it looks for there
-        forkserver.ensure_running()
-    return context
 
 
 @pytest.fixture

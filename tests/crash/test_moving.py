@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from multiprocessing import forkserver
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -36,16 +33,6 @@ QUICK = (  # faults that cost no minute of waiting
     "reset", "garbage", "internal-error", "bare-503", "html-200", "torn-media", "short-media", "long-media",
     "error-page", "error-page-as-audio", "lost-answer",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def forks() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.crash.mover"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        forkserver.ensure_running()
-    return context
 
 
 @pytest.fixture

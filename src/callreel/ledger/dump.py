@@ -52,6 +52,15 @@ async def is_empty(engine: AsyncEngine) -> bool:
         return not (await connection.execute(query)).scalar_one()
 
 
+async def is_being_restored(engine: AsyncEngine) -> bool:
+    """Whether a `pg_restore` is at work on this database: one whose callreel was killed ends by itself."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'pg_restore'"
+    )
+    async with engine.connect() as connection:
+        return bool((await connection.execute(query)).scalar_one())
+
+
 async def schema_revision(engine: AsyncEngine) -> str:
     """The revision of the schema."""
     async with engine.connect() as connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 
@@ -105,5 +104,7 @@ def _rewrite(response: web.StreamResponse, pattern: re.Pattern[bytes], by: str) 
 
 
 def _break_connection(request: web.BaseRequest) -> None:
-    if isinstance(request.transport, asyncio.Transport):
-        request.transport.abort()
+    # Not asked by its class: uvloop's transports are no asyncio.Transport.
+    abort = getattr(request.transport, "abort", None)
+    if abort is not None:
+        abort()

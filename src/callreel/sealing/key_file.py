@@ -17,6 +17,11 @@ from callreel.sealing.master_key import FILE_NAME, MasterKey, as_text, read_key_
 RETIRED_NAME = f"{FILE_NAME}.retired"
 
 
+def is_draft_of_key(name: str) -> bool:
+    """Whether a file of this name is what a process that was killed left of a key file it was about to put in place."""
+    return name.startswith(f".{FILE_NAME}.")
+
+
 class KeyFile:
     """The file of one data directory. Blocks for a moment; `changed` costs a stat."""
 

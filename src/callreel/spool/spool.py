@@ -330,6 +330,13 @@ class Spool:
         """Whether the database was restored and not compared with this spool yet."""
         return (self.root / RESTORED).exists()
 
+    def restored_from(self) -> str | None:
+        """The manifest of the backup the database came from, until it was compared with this spool. Blocks."""
+        try:
+            return (self.root / RESTORED).read_text()
+        except FileNotFoundError:
+            return None
+
     def forget_restored(self) -> None:
         """The comparison is done. Blocks."""
         if remove(self.root / RESTORED):
