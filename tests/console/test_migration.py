@@ -7,15 +7,19 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from playwright.async_api import Browser as Chrome
+from playwright.async_api import expect
 
 from callreel.clock import SetClock
+from callreel.model.account import Account
 from callreel.model.deed import CALLREEL
 from callreel.model.migration import Migration, MigrationStatus
+from callreel.model.person import Role
 from callreel.model.source import Source
 from callreel.rehearsal.pretend_twilio import PretendTwilio
 from callreel.rehearsal.twilio_sign_in import PretendAccount
 from callreel.worker.worker import Worker
-from tests.console.conftest import Browser, Shown
+from tests.console.conftest import Browser, Shown, admit, needs_chromium, seat, sitting_at
 from tests.stage import Stage
 
 PATH = "/console/migration"
@@ -234,3 +238,33 @@ async def test_a_listener_and_a_forged_form_are_refused(
     found = await stage.parts.ledger.migrations.fetch(stage.account_sid, here.rpartition("/")[2])
     assert found.status is MigrationStatus.RUNNING
     await stage.parts.ledger.migrations.cancel(found, by=CALLREEL)
+
+
+@needs_chromium
+@pytest.mark.xdist_group("chromium")
+async def test_in_a_browser_a_source_is_added_checked_planned_and_moved_to_its_end(
+    chrome: Chrome, base: str, stage: Stage, account: tuple[Account, str], twilio: PretendTwilio, old: PretendAccount
+) -> None:
+    email = await admit(stage.parts, account[0], "owner@acme.example", Role.OWNER)
+    async with sitting_at(chrome, base) as page:
+        await seat(page, email, stage.parts)
+        await page.goto(PATH)
+        await page.fill("#twilio", old.sid)
+        await page.fill("#name", "Twilio, Europe")
+        await page.fill("#secret", old.auth_token)
+        await page.click("text=Another address")
+        await page.fill("#base", twilio.url)
+        await page.click("main >> text=Add source")
+        await page.click("text=Check access")
+        await expect(page.locator(".card", has_text="Access").locator(".badge")).to_have_text("Enough")
+        await page.click("text=Work out the plan")
+        await expect(page.locator(".facts")).to_contain_text("4 minutes")
+        await expect(page.locator("main")).to_contain_text("deleted at Twilio once its copy lies in calls")
+        await page.click("text=Start the migration")
+        await expect(page.locator("h1")).to_have_text("Migration from Twilio, Europe")
+        await moved(stage, page.url.rpartition("/")[2].partition("?")[0])
+        await expect(page.locator("#progress")).to_contain_text("4 of 4 recordings")  # by itself
+        await expect(page.locator("#progress")).to_contain_text("4 copied and checked")
+        await page.goto("/console/recordings")
+        await expect(page.locator("tbody .badge", has_text="In your bucket")).to_have_count(4)
+    assert len(twilio.state()["deleted"]) == 4

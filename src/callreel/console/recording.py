@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from callreel.console.pages import page
 from callreel.console.playing import bucket_origin, obstacle_of, offers_mp3
+from callreel.console.recordings import is_moving
 from callreel.console.snippets import snippets_of
 from callreel.console.timeline import PROOFS, timeline_of
 from callreel.console.visit import Visit, back, screen
@@ -49,6 +50,7 @@ async def recording(visit: Visit) -> Response:
         r=found,
         call=calls.get(found.call_sid or ""),
         obstacle=obstacle_of(found),
+        moving=is_moving(found),
         lines=timeline_of(found, moves, events),
         proof=PROOFS.get(found.verify_method or ""),
         snippets=snippets_of(found, visit.parts.public_url),

@@ -81,10 +81,17 @@ async def recordings(visit: Visit) -> Response:
 
 @screen(Right.LIST)
 async def live(visit: Visit) -> Response:
-    """The status of some rows as it is now; each is put where it stands, and nothing moves."""
+    """The status of some rows as it is now; each is put where it stands, and nothing moves.
+
+    The page of one recording (`whole`) is fetched anew when it is done: then there is something to play.
+    """
     sids = [sid for sid in visit.query.all("sid") if is_sid("RE", sid)][:MOST_LIVE]
     found = await visit.parts.ledger.recordings.find_many(visit.account.sid, sids)
-    return page(visit, "recordings_live.html", rows=found, live=[r.sid for r in found if is_moving(r)])
+    live, whole = [r.sid for r in found if is_moving(r)], bool(visit.query.text("whole"))
+    answer = page(visit, "recordings_live.html", rows=found, live=live, whole=whole)
+    if whole and not live:
+        answer.headers["hx-refresh"] = "true"
+    return answer
 
 
 @screen(Right.LIST)
