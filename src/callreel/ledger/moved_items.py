@@ -373,11 +373,14 @@ async def _as_allowed(transaction: AsyncConnection, items: Sequence[ItemMove]) -
             )
         ).scalars()
     )
+    if not off and not canceled:
+        return list(items)
+    meant = {item.name for item in intents}
     return [
         _kept(item, Reason.SWITCHED_OFF)
-        if item in intents and item.item.account_sid in off
+        if item.name in meant and item.item.account_sid in off
         else _kept(item, Reason.CANCELED)
-        if item in intents and item.item.migration_sid in canceled
+        if item.name in meant and item.item.migration_sid in canceled
         else item
         for item in items
     ]

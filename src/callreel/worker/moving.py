@@ -22,7 +22,9 @@ log = structlog.get_logger("callreel.worker")
 MOVING_STEPS = (MOVE, INVENTORY)
 LIST_AGAIN_S, LIST_AGAIN_CAP_S = 0.5, 300.0
 REFUSED_IN_A_ROW = 3
-IN_HAND = 2  # items for each delivery at once: while one is sent, another is fetched
+# Items for each delivery at once. Two would keep the wire busy; six make commits that carry three times as many rows,
+# which costs a fifth less CPU an item (benchmarks, `migration`).
+IN_HAND = 6
 _SETTLES = COMPLETED | {State.PARKED, State.FATAL, State.ERASED, State.DELETING, State.DELETED}
 REMEDY = "Mend the source (callreel sources check), then: callreel migrate resume"
 
