@@ -57,7 +57,7 @@ def test_a_source_is_added_listed_checked_renewed_and_removed(
     renewed = with_database("sources", "renew", source["sid"], CALLREEL_SOURCE_AUTH_TOKEN=twilio["auth_token"])
     assert renewed.exit_code == 0
     found = document(with_database("sources", "check", source["sid"], "--json", **local))
-    assert (found["ok"], [one["outcome"] for one in found["checks"]]) == (True, ["passed"] * 4)
+    assert (found["ok"], [one["outcome"] for one in found["checks"]]) == (True, ["passed"] * 5)
     assert document(with_database("sources", "remove", source["sid"], "--json")) == {
         "sid": source["sid"],
         "removed": True,

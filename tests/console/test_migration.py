@@ -100,10 +100,11 @@ async def test_a_source_is_added_checked_planned_and_changed(
     planned = (await owner.post(added.where, {"do": "plan", "from": "", "to": ""}, token=page.token)).text
     assert "4 minutes" in planned
     assert "Each month in the bucket" in planned
-    changed = {"do": "change", "name": "Old", "poll": "300", "voicemail": "1"}
+    changed = {"do": "change", "name": "Old", "poll": "300", "voicemail": "1", "without_calls": "1"}
     assert (await owner.post(added.where, changed, token=page.token)).status == 303
     kept = await the_source(stage)
     assert (kept.friendly_name, kept.poll_seconds, kept.record_verb_is_voicemail) == ("Old", 300, True)
+    assert not kept.include_calls
     assert kept.api_key_sid is None
     audit = (await owner.get("/console/audit")).text
     assert old.auth_token not in audit

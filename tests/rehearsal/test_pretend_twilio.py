@@ -49,6 +49,25 @@ async def test_the_official_package_lists_fetches_and_deletes(clock: SetClock) -
     assert twilio.deleted == [one.sid]
 
 
+async def test_the_official_package_reads_calls(clock: SetClock) -> None:
+    async with PretendTwilio(clock=clock) as twilio:
+        acme = twilio.add_account()
+        twilio.simulate(acme, 30, size_bytes=2000, newest=clock.now().replace(hour=12))
+        one = twilio.add_recording(acme, created=clock.now().replace(hour=14))
+        twilio.add_recording(acme, call_sid=one.call_sid, created=clock.now().replace(hour=15))
+        twilio.calls[str(one.call_sid)] = {"from": "+4930111"}
+        client = sdk(twilio, acme.sid, acme.auth_token)
+        call = await inside(client.calls(str(one.call_sid)).fetch)
+        assert (call.from_formatted, call.status, call.duration) == ("+4930111", "completed", str(one.duration_s + 5))
+        listed = await inside(lambda: client.calls.list(start_time=clock.now().date(), page_size=10))
+        assert len(listed) == len({one.sid for one in listed}) == 31
+        twilio.calls[str(one.call_sid)] = None
+        with pytest.raises(TwilioRestException) as unknown:
+            await inside(client.calls(str(one.call_sid)).fetch)
+        assert (unknown.value.status, unknown.value.code) == (404, 20404)
+        client.http_client.session.close()
+
+
 async def test_media_is_wav_or_mp3_in_one_channel_or_two(clock: SetClock) -> None:
     async with PretendTwilio(clock=clock) as twilio, aiohttp.ClientSession() as http:
         acme = twilio.add_account()

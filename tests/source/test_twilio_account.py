@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import date, timedelta
 
 import aiohttp
 import pytest
@@ -31,6 +31,7 @@ from callreel.source.twilio_account import TwilioAccount
 from tests.sealing.keys import public_pem, rsa_key
 from tests.source.conftest import Open
 
+MIDNIGHT = date(2026, 1, 1)
 CONFERENCE = "CF" + "2" * 32
 
 
@@ -480,3 +481,9 @@ def answering(body: object) -> serving:
 
 def test_the_session_is_the_guards(http: aiohttp.ClientSession) -> None:
     assert http.trust_env is False
+
+
+async def test_a_list_of_calls_that_goes_on_elsewhere_is_not_followed(source: TwilioAccount) -> None:
+    for elsewhere in ("http://127.0.0.2/2010-04-01/Accounts/x/Calls.json", "/2010-04-01/Accounts.json?Page=1"):
+        with pytest.raises(SourceUnreachable):
+            await source.list_calls(source.account_sid, MIDNIGHT, next_page=elsewhere)

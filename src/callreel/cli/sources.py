@@ -57,6 +57,9 @@ def add(
     record_verb_is_voicemail: Annotated[
         bool, typer.Option("--record-verb-is-voicemail", help="Keep what <Record> made as voicemails.")
     ] = False,
+    without_calls: Annotated[
+        bool, typer.Option("--without-calls", help="Do not ask who called whom; recordings come without numbers.")
+    ] = False,
     auth_token_file: SecretFile = None,
 ) -> None:
     """Add a source. Its secret comes from a file, from CALLREEL_SOURCE_AUTH_TOKEN or from a prompt."""
@@ -69,6 +72,7 @@ def add(
             poll_seconds=poll_seconds,
             include_subaccounts=include_subaccounts,
             record_verb_is_voicemail=record_verb_is_voicemail,
+            include_calls=not without_calls,
         ),
     )
 

@@ -197,6 +197,7 @@ def _wish(visit: Visit) -> SourceWish:
         poll_seconds=int(poll) if poll else None,
         include_subaccounts=bool(form["subaccounts"]),
         record_verb_is_voicemail=bool(form["voicemail"]),
+        include_calls=not form["without_calls"],
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, false, select
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, delete, exists, false, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from callreel.clock import Clock
@@ -14,7 +15,7 @@ from callreel.errors import NotFound
 from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.paging import Page, Place, at_place, make_page
-from callreel.ledger.tables import calls, campaigns, conferences
+from callreel.ledger.tables import calls, campaigns, conferences, sources
 from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid
 
@@ -93,6 +94,23 @@ class ConferenceFilter:
     status: str | None = None
     created: Span = ALWAYS
     updated: Span = ALWAYS
+
+
+NOBODY_TO_ASK: Mapping[str, None] = dict.fromkeys(("source_sid", "source_account_sid", "ask_at", "asked"))
+"""The columns of a call whose source, if it has one, need not be asked who called whom."""
+
+CLAIM_S = 60.0  # whoever took calls to ask for and is not done by then may have died
+
+
+@dataclass(frozen=True, slots=True)
+class UnnamedCall:
+    """A call log whose source was not asked yet who called whom. `start_time` is that of its recording."""
+
+    sid: str
+    account_sid: AccountSid
+    source_account_sid: str
+    start_time: datetime
+    asked: int
 
 
 class Calls:
@@ -187,6 +205,80 @@ class Calls:
                 await write_deeds(transaction, deeds, now=now)
         return gone
 
+    # --- Asking who called whom --------------------------------------------------------------------------------------
+
+    async def sources_to_ask(self) -> Sequence[str]:
+        """The sources that may be asked for calls, and of which a call is due."""
+        due = exists().where(calls.c.source_sid == sources.c.sid, calls.c.ask_at <= self._clock.now())
+        async with self._engine.connect() as connection:
+            found = await connection.execute(select(sources.c.sid).where(sources.c.include_calls, due))
+            return list(found.scalars())
+
+    async def is_asking(self, source_sid: str) -> bool:
+        """Whether a source has calls that nobody asked it for even once, and may be asked."""
+        waits = exists().where(calls.c.source_sid == source_sid, calls.c.ask_at.is_not(None), calls.c.asked == 0)
+        async with self._engine.connect() as connection:
+            found = await connection.execute(
+                select(exists().where(sources.c.sid == source_sid, sources.c.include_calls, waits))
+            )
+            return bool(found.scalar_one())
+
+    async def claim_unnamed(self, source_sid: str, *, limit: int) -> Sequence[UnnamedCall]:
+        """Calls that are due to be asked for, taken: nobody else gets them until they are told or put off, or until
+        the claim is too old."""
+        c, now = calls.c, self._clock.now()
+        due = (
+            select(c.account_sid, c.sid)
+            .where(c.source_sid == source_sid, c.ask_at <= now)
+            .order_by(c.ask_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+            .subquery()
+        )
+        statement = (
+            update(calls)
+            .where(c.account_sid == due.c.account_sid, c.sid == due.c.sid)
+            .values(ask_at=now + timedelta(seconds=CLAIM_S))
+            .returning(*_UNNAMED)
+        )
+        async with self._engine.begin() as transaction:
+            return [UnnamedCall(*row) for row in await transaction.execute(statement)]
+
+    async def which_are_unnamed(
+        self, account_sid: AccountSid, source_sid: str, sids: Sequence[str]
+    ) -> Sequence[UnnamedCall]:
+        """Those of these call logs that wait for their source's word."""
+        c = calls.c
+        query = select(*_UNNAMED).where(
+            c.account_sid == account_sid, c.sid.in_(sids), c.source_sid == source_sid, c.ask_at.is_not(None)
+        )
+        async with self._engine.connect() as connection:
+            return [UnnamedCall(*row) for row in await connection.execute(query)]
+
+    async def tell(self, account_sid: AccountSid, told: Sequence[Mapping[str, Any]]) -> None:
+        """Write what a source told of calls: rows of `sid` and the columns of `TOLD`. One that was deleted meanwhile
+        stays deleted, and one that has its numbers keeps them."""
+        if not told:
+            return
+        c, now = calls.c, self._clock.now()
+        statement = (
+            update(calls)
+            .where(c.account_sid == account_sid, c.sid == bindparam("its_sid"), c.ask_at.is_not(None))
+            .values(ask_at=None, date_updated=now, **{name: bindparam(f"new_{name}") for name in TOLD})
+        )
+        rows = [{"its_sid": row["sid"]} | {f"new_{name}": row[name] for name in TOLD} for row in told]
+        async with self._engine.begin() as transaction:
+            await transaction.execute(statement, rows)
+
+    async def ask_later(self, account_sid: AccountSid, sids: Sequence[str], at: datetime | None) -> None:
+        """Nothing was told of these: ask again at this time, or never."""
+        if not sids:
+            return
+        c = calls.c
+        statement = update(calls).where(c.account_sid == account_sid, c.sid.in_(sids), c.ask_at.is_not(None))
+        async with self._engine.begin() as transaction:
+            await transaction.execute(statement.values(ask_at=at, asked=c.asked + 1))
+
     async def fetch_conference(self, account_sid: AccountSid, sid: str) -> ConferenceRow:
         """One conference of an account. Raises `NotFound`."""
         query = select(conferences).where(conferences.c.account_sid == account_sid, conferences.c.sid == sid)
@@ -219,8 +311,16 @@ _WITH_CAMPAIGN = select(calls, campaigns.c.friendly_name.label("campaign")).oute
 )
 
 
+_CALL_FIELDS = tuple(field.name for field in fields(CallRow))
+_UNNAMED = (calls.c.sid, calls.c.account_sid, calls.c.source_account_sid, calls.c.start_time, calls.c.asked)
+TOLD = (
+    "parties_sealed", "from_mark", "to_mark", "direction", "status", "start_time", "end_time", "duration_ms",
+)  # fmt: skip
+"""The columns of a call log that a source tells of it."""
+
+
 def _call(row: RowMapping) -> CallRow:
-    return CallRow(**row)
+    return CallRow(**{name: row[name] for name in _CALL_FIELDS})
 
 
 def _conference(row: RowMapping) -> ConferenceRow:

@@ -24,7 +24,8 @@ from callreel.model.source import Source
 CLAIM_S = 120.0  # a poll that is not done by then may have died; two of one source at once do no harm
 _FACTS = (
     "sid", "account_sid", "friendly_name", "twilio_account_sid", "api_key_sid", "base_url", "poll_seconds",
-    "include_subaccounts", "record_verb_is_voicemail", "polled_to", "last_error", "date_created", "date_updated",
+    "include_subaccounts", "record_verb_is_voicemail",
+    "include_calls", "polled_to", "last_error", "date_created", "date_updated",
 )  # fmt: skip
 _s = sources.c
 
@@ -124,6 +125,7 @@ class Sources:
             for name in ("friendly_name", "api_key_sid", "poll_seconds", "include_subaccounts")
         } | {
             "record_verb_is_voicemail": source.record_verb_is_voicemail,
+            "include_calls": source.include_calls,
             "next_poll_at": source.date_updated if source.poll_seconds else None,
             "last_error": None,
             "date_updated": source.date_updated,

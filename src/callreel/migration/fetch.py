@@ -245,7 +245,8 @@ _BROUGHT = (
 
 
 def met_with(item: MovedItem, recording: Recording) -> dict[str, Any]:
-    """The call or conference it belongs to, where it was not seen before. Who called whom a listing does not tell."""
+    """The call or conference it belongs to, where it was not seen before. Who called whom a listing does not tell: it
+    is asked for later, by `name_calls`."""
     seen: dict[str, Any] = {
         "account_sid": item.account_sid,
         "date_created": recording.date_created,
@@ -264,6 +265,10 @@ def met_with(item: MovedItem, recording: Recording) -> dict[str, Any]:
             "start_time": recording.start_time,
             "end_time": recording.start_time + timedelta(milliseconds=recording.duration_ms),
             "duration_ms": recording.duration_ms,
+            "source_sid": item.source_sid,
+            "source_account_sid": item.origin.account_sid,
+            "ask_at": recording.date_updated,
+            "asked": 0,
         }
     if recording.conference_sid is not None:
         met["conference"] = seen | {"sid": recording.conference_sid, "name_sealed": None, "name_mark": None}

@@ -22,7 +22,8 @@ class Source:
 
     `twilio_account_sid` is the account over there, `account_sid` the one of ours that recordings come to.
     `api_key_sid` is None when the credential is the account's auth token. `poll_seconds` 0 is never.
-    `record_verb_is_voicemail`: what `<Record>` made is kept here as `Source=Voicemail`. New recordings are those
+    `record_verb_is_voicemail`: what `<Record>` made is kept here as `Source=Voicemail`.
+    `include_calls`: who called whom is asked of the source once a recording is here. New recordings are those
     created at or after `date_created`; `polled_to` is how far the poller has read, None before its first round.
     """
 
@@ -35,6 +36,7 @@ class Source:
     poll_seconds: int = POLL_SECONDS
     include_subaccounts: bool = False
     record_verb_is_voicemail: bool = False
+    include_calls: bool = True
     polled_to: datetime | None = None
     last_error: str | None = None
     date_created: datetime
@@ -166,6 +168,28 @@ class SourcePage:
     recordings: tuple[SourceRecording, ...]
     next_page: str | None
     is_past: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCall:
+    """What the source tells of one call. Its numbers may be phone numbers, SIP addresses or `client:` names."""
+
+    sid: str
+    from_number: str | None = None
+    to_number: str | None = None
+    direction: str | None = None
+    status: str = "completed"
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCallPage:
+    """One page of a list of calls. `next_page` is where it goes on, None at the end."""
+
+    calls: tuple[SourceCall, ...]
+    next_page: str | None
 
 
 class DeleteOutcome(StrEnum):

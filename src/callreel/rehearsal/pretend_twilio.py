@@ -30,8 +30,9 @@ from callreel.clock import Clock, SystemClock
 from callreel.rehearsal import twilio_faults
 from callreel.rehearsal.s3_faults import STALL_S, Fault, Faults, Moment
 from callreel.rehearsal.speech import speech
+from callreel.rehearsal.twilio_calls import call_of, calls_of_day
 from callreel.rehearsal.twilio_encryption import encrypted
-from callreel.rehearsal.twilio_faults import ACCOUNTS, DELETE, FETCH, LIST, MEDIA, RandomSourceFaults
+from callreel.rehearsal.twilio_faults import ACCOUNTS, CALLS, DELETE, FETCH, LIST, MEDIA, RandomSourceFaults
 from callreel.rehearsal.twilio_media import rendered
 from callreel.rehearsal.twilio_shelf import Days, TwilioRecording, TwilioShelf
 from callreel.rehearsal.twilio_sign_in import KeyKind, PretendAccount, SignedIn, not_authenticated, sign_in
@@ -46,6 +47,7 @@ from callreel.rehearsal.twilio_words import (
 )
 
 _ACCOUNT = re.compile(rf"{VERSION}/Accounts/(AC[0-9a-f]{{32}})/Recordings(?:/(RE[0-9a-f]{{32}}))?(\.json|\.wav|\.mp3|)")
+_CALL = re.compile(rf"{VERSION}/Accounts/(AC[0-9a-f]{{32}})/Calls(?:/(CA[0-9a-f]{{32}}))?\.json")
 _TOKEN = re.compile(r"PA(RE[0-9a-f]{32})")
 WRITE_BYTES = 256 << 10
 
@@ -67,6 +69,8 @@ class PretendTwilio:
         self.retry_after_s: float | None = None
         self.deletes_between_pages: list[str] = []
         """SIDs of recordings that vanish one by one, each before a page of a list is made."""
+        self.calls: dict[str, dict[str, Any] | None] = {}
+        """What is told of some calls instead of what is made up; None for one it does not know."""
         self.seen: Counter[str] = Counter()
         """How often each operation came, whatever became of it."""
         self.deleted: list[str] = []
@@ -212,6 +216,8 @@ class PretendTwilio:
     ) -> web.StreamResponse:
         if operation == ACCOUNTS:
             return web.json_response(self._accounts_of(caller))
+        if operation == CALLS:
+            return web.json_response(self._calls(request, caller))
         found = _ACCOUNT.fullmatch(request.path)
         if found is None or (operation == LIST and found[3] != ".json"):
             raise _not_found(request)
@@ -278,6 +284,27 @@ class PretendTwilio:
         told = [recording_json(one, host=request.host, now=now) for one in rows]
         next_token = f"PA{rows[-1].sid}" if has_more else None
         return page_json("recordings", told, request.path, query, size=size, next_token=next_token)
+
+    def _calls(self, request: web.BaseRequest, caller: SignedIn) -> dict[str, Any]:
+        """One call, or a page of the calls that began on a day."""
+        found = _CALL.fullmatch(request.path)
+        assert found is not None
+        shelf = caller.act_for(self.accounts.get(found[1])).shelf
+        if found[2] is not None:
+            one = shelf.find_call(found[2])
+            facts = self.calls.get(found[2], {})
+            if one is None or facts is None:
+                raise _not_found(request)
+            return call_of(one, facts)
+        query = dict(parse_qsl(request.raw_path.partition("?")[2], keep_blank_values=True))
+        size, number = min(1000, int(query.get("PageSize", "50") or 50)), int(query.get("Page", "0") or 0)
+        known = [one for one in calls_of_day(shelf, query.get("StartTime", "")[:10]) if self._is_told(one)]
+        rows = [call_of(one, self.calls.get(str(one.call_sid)) or {}) for one in known[number * size :][:size]]
+        token = f"PA{rows[-1]['sid']}" if len(known) > (number + 1) * size else None
+        return page_json("calls", rows, request.path, query, size=size, next_token=token)
+
+    def _is_told(self, one: TwilioRecording) -> bool:
+        return self.calls.get(str(one.call_sid), {}) is not None
 
     def _delete(self, one: TwilioRecording, account: PretendAccount) -> web.Response:
         if one.status_at(self._clock.now()) == "processing":
@@ -380,6 +407,8 @@ def _operation(request: web.BaseRequest) -> str:
         return ACCOUNTS
     if request.method == "DELETE":
         return DELETE
+    if _CALL.fullmatch(request.path):
+        return CALLS
     found = _ACCOUNT.fullmatch(request.path)
     if found is None or found[2] is None:
         return LIST

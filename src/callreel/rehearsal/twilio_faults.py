@@ -7,10 +7,10 @@ from random import Random
 
 from callreel.rehearsal.s3_faults import STALL_S, Fault, Moment, RandomFaults
 
-LIST, FETCH, MEDIA, DELETE, ACCOUNTS = "List", "Fetch", "Media", "Delete", "Accounts"
+LIST, FETCH, MEDIA, DELETE, ACCOUNTS, CALLS = "List", "Fetch", "Media", "Delete", "Accounts", "Calls"
 """The operations faults are asked for by."""
 
-_ASKING = frozenset({LIST, FETCH, MEDIA})
+_ASKING = frozenset({LIST, FETCH, MEDIA, CALLS})
 _ALL: frozenset[str] = frozenset()
 
 KINDS: dict[str, tuple[Moment, frozenset[str]]] = {

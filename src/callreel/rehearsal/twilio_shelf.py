@@ -81,6 +81,13 @@ class TwilioShelf:
         """A recording, also one that was deleted."""
         return self._kept.get(sid) or (self._simulated.find(sid) if self._simulated else None)
 
+    def find_call(self, call_sid: str) -> TwilioRecording | None:
+        """A recording of this call, also one that was deleted: the call is there still."""
+        made = self.find("RE" + call_sid[2:])
+        if made is not None and made.call_sid == call_sid:
+            return made
+        return next((one for one in self._kept.values() if one.call_sid == call_sid), None)
+
     def remove(self, one: TwilioRecording) -> None:
         """Delete its media; its metadata stays."""
         if one.sid in self._kept:

@@ -1,7 +1,8 @@
 """A Twilio account, or anything that speaks its API at a base URL: list, fetch media, delete, and nothing else.
 
-It asks for `Recordings.json`, `Recordings/{RE}.json`, `Recordings/{RE}.wav`, `Accounts.json`, and deletes
-`Recordings/{RE}.json`. It never writes to the account otherwise. Every foreign error ends here, as a leaf of ours.
+It asks for `Recordings.json`, `Recordings/{RE}.json`, `Recordings/{RE}.wav`, `Calls.json`, `Calls/{CA}.json` and
+`Accounts.json`, and deletes `Recordings/{RE}.json`. It never writes to the account otherwise. Every foreign error ends
+here, as a leaf of ours.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import itertools
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote, urlencode, urlsplit
 
 import aiohttp
@@ -33,6 +34,8 @@ from callreel.model.source import (
     AbilityOutcome,
     DeleteAnswer,
     DeleteOutcome,
+    SourceCall,
+    SourceCallPage,
     SourceCredential,
     SourcePage,
     SourceRecording,
@@ -43,6 +46,7 @@ from callreel.source.twilio_words import (
     NOT_YET_AVAILABLE,
     is_media,
     not_twilio,
+    read_call,
     read_error,
     read_object,
     read_recording,
@@ -213,6 +217,28 @@ class TwilioAccount:
             return DeleteAnswer(DeleteOutcome.REFUSED, reply.status, why.message)
         raise why
 
+    async def find_call(self, account_sid: str, sid: str) -> SourceCall | None:
+        """One call, None when the source has none of that SID. Raises as `list_page`."""
+        reply = await self._wire.ask("GET", f"{VERSION}/Accounts/{account_sid}/Calls/{sid}.json")
+        if reply.status == 404 and read_error(reply.body)[0] is not None:
+            return None
+        found = read_call(self._object(reply), host=self._wire.host)
+        if found.sid != sid:
+            raise SourceUnreachable(f"{self._wire.host} answered {found.sid} when it was asked for {sid}")
+        return found
+
+    async def list_calls(self, account_sid: str, day: date, *, next_page: str | None = None) -> SourceCallPage:
+        """A page of the calls that began on a day in UTC, a thousand at most. Raises as `list_page`."""
+        expected = f"{VERSION}/Accounts/{account_sid}/Calls.json"
+        path = next_page or f"{expected}?{urlencode({'StartTime': day.isoformat(), 'PageSize': str(PAGE_SIZE)})}"
+        found = self._object(await self._wire.ask("GET", self._own_path(path, expected)))
+        rows = found.get("calls")
+        if not isinstance(rows, list):
+            raise SourceUnreachable(f"{self._wire.host} answered a list without calls in it")
+        follows = found.get("next_page_uri")
+        onward = self._own_path(str(follows), expected) if follows else None
+        return SourceCallPage(tuple(read_call(row, host=self._wire.host) for row in rows), onward)
+
     async def list_subaccounts(self) -> list[SourceAccount]:
         """The subaccounts that can still be read: all but closed ones. Raises as `list_page`."""
         path: str | None = f"{VERSION}/Accounts.json?PageSize={PAGE_SIZE}"
@@ -233,9 +259,15 @@ class TwilioAccount:
         listing, first = await self._try_listing()
         if listing.outcome is AbilityOutcome.FAILED:
             skipped = "not tried, since the recordings cannot be listed"
-            rest = [Ability(name, AbilityOutcome.SKIPPED, skipped) for name in ("media", "delete", "subaccounts")]
+            rest = [Ability(name, AbilityOutcome.SKIPPED, skipped) for name in _AFTER_LISTING]
             return [listing, *rest]
-        return [listing, await self._try_media(first), await self._try_deletion(), await self._try_subaccounts()]
+        return [
+            listing,
+            await self._try_media(first),
+            await self._try_deletion(),
+            await self._try_subaccounts(),
+            await self._try_calls(first),
+        ]
 
     # --- Abilities ---------------------------------------------------------------------------------------------------
 
@@ -279,6 +311,15 @@ class TwilioAccount:
         except CallreelError as why:
             return _failed("subaccounts", why)
         return Ability("subaccounts", AbilityOutcome.PASSED, f"{len(found)} subaccounts can be read")
+
+    async def _try_calls(self, recording: SourceRecording | None) -> Ability:
+        """Asked of the call of a recording, or of a call that nobody has: 404 is the answer to somebody who may."""
+        try:
+            known = recording.call_sid if recording is not None else None
+            await self.find_call(self.account_sid, known or mint_sid("CA"))
+        except CallreelError as why:
+            return Ability("calls", AbilityOutcome.FAILED, why.message, _MAY_NOT_READ_CALLS)
+        return Ability("calls", AbilityOutcome.PASSED, "who called whom can be read")
 
     # --- Answers -----------------------------------------------------------------------------------------------------
 
@@ -346,6 +387,10 @@ class TwilioAccount:
 
 
 _MAY_NOT_DELETE = "Use a credential that may delete recordings, or switch DeleteSourceAfterMigration off"
+_MAY_NOT_READ_CALLS = (
+    "Recordings move all the same, without numbers. Let the credential read calls, or switch IncludeCalls off"
+)
+_AFTER_LISTING = ("media", "delete", "subaccounts", "calls")
 _NEEDS_MAIN = "Subaccounts are listed for the account's auth token and for main API keys only"
 
 

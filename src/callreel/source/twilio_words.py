@@ -17,12 +17,14 @@ from callreel.errors import (
     SourceUnauthorized,
     SourceUnreachable,
 )
+from callreel.model.call import CALL_STATUSES
 from callreel.model.encryption_details import details_from_source
 from callreel.model.sid import parse_sid
-from callreel.model.source import SourceRecording, SourceStatus
+from callreel.model.source import SourceCall, SourceRecording, SourceStatus
 
 NOT_YET_AVAILABLE = 21501  # post-processing still
 MONO_ASKED_FOR_DUAL = 16113
+LONGEST_PARTY = 256
 _COMES_LATER = frozenset({408, 425, 500, 502, 503, 504})
 _CODE = re.compile(rb"<Code>(\d{1,6})</Code>")
 _MESSAGE = re.compile(rb"<Message>([^<]{0,400})</Message>")
@@ -118,6 +120,26 @@ def read_recording(found: object, *, account_sid: str, host: str) -> SourceRecor
         raise SourceUnreachable(f"{host} listed a recording that cannot be read: {_plain(str(why))}") from why
 
 
+def read_call(found: object, *, host: str) -> SourceCall:
+    """One call of a listing or a fetch. Raises `SourceUnreachable` for what is no call."""
+    if not isinstance(found, Mapping):
+        raise SourceUnreachable(f"{host} listed something that is no call")
+    try:
+        status = _word(found.get("status"))
+        return SourceCall(
+            sid=parse_sid("CA", str(found.get("sid", ""))),
+            from_number=_party(found.get("from")),
+            to_number=_party(found.get("to")),
+            direction=_word(found.get("direction")),
+            status=status if status in CALL_STATUSES else "completed",
+            start_time=read_moment(found.get("start_time")),
+            end_time=read_moment(found.get("end_time")),
+            duration_s=_duration(found.get("duration")),
+        )
+    except (ValueError, InvalidSid) as why:
+        raise SourceUnreachable(f"{host} listed a call that cannot be read: {_plain(str(why))}") from why
+
+
 def read_moment(value: object) -> datetime | None:
     """A moment of the 2010 API (RFC 2822) or an ISO one, in UTC; None for nothing. Raises `ValueError`."""
     if not isinstance(value, str) or not value:
@@ -148,6 +170,11 @@ def _duration(value: object) -> int | None:
 def _number(value: object) -> int | None:
     text = str(value) if isinstance(value, int | str) else ""
     return int(text) if re.fullmatch(r"-?[0-9]{1,9}", text, re.ASCII) else None
+
+
+def _party(value: object) -> str | None:
+    """A number, or a SIP address as long as they get."""
+    return _plain(value)[:LONGEST_PARTY] if isinstance(value, str) and value else None
 
 
 def _word(value: object) -> str | None:

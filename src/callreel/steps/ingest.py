@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 from callreel.births import Births, Kept, NothingInIt
 from callreel.ledger.alerts import Alert
+from callreel.ledger.calls import NOBODY_TO_ASK
 from callreel.ledger.moves import Birth
 from callreel.media.excerpt import excerpt
 from callreel.media.silence import Span, find_sound
@@ -20,6 +20,7 @@ from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.sealing.blind_index import BlindIndex
 from callreel.sealing.keyring import Keyring
+from callreel.sealing.parties import seal_parties
 from callreel.spool.draft_file import Digests
 
 INVALID_CALLBACK_URL = 13256  # Twilio's Debugger code
@@ -122,6 +123,7 @@ def _birth(
             "start_time": recording.start_time,
             "end_time": recording.start_time + lasted,
             "duration_ms": lasted // timedelta(milliseconds=1),
+            **NOBODY_TO_ASK,
         }
     if intake.conference_sid:
         conference = seen | {
@@ -157,14 +159,5 @@ def _alerts(recording: Recording, intake: Intake, now: datetime) -> tuple[Alert,
 
 
 def _parties(intake: Intake, keyring: Keyring, index: BlindIndex) -> dict[str, bytes | None]:
-    """Who called whom: sealed, with marks for exact search."""
     given = {"from": intake.from_number, "to": intake.to_number}
-    numbers = {end: number for end, number in given.items() if number is not None}
-    sealed = None
-    if numbers:
-        assert intake.call_sid is not None
-        sealed = keyring.seal(
-            json.dumps(numbers).encode(), table="calls", row=intake.call_sid, account=intake.account_sid
-        )
-    marks = {end: index.mark(number, account=intake.account_sid, column=end) for end, number in numbers.items()}
-    return {"parties_sealed": sealed, "from_mark": marks.get("from"), "to_mark": marks.get("to")}
+    return seal_parties(given, call_sid=intake.call_sid, account_sid=intake.account_sid, keyring=keyring, index=index)

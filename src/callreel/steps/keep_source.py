@@ -21,7 +21,14 @@ from callreel.sources import Sources
 NAME_LIMIT = 64
 LONGEST_POLL_SECONDS = 86_400
 _SECRET = re.compile(r"[\x21-\x7e]{8,512}", re.ASCII)
-_TOLD = ("friendly_name", "api_key_sid", "poll_seconds", "include_subaccounts", "record_verb_is_voicemail")
+_TOLD = (
+    "friendly_name",
+    "api_key_sid",
+    "poll_seconds",
+    "include_subaccounts",
+    "record_verb_is_voicemail",
+    "include_calls",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -35,6 +42,7 @@ class SourceWish:
     poll_seconds: int | None = None
     include_subaccounts: bool | None = None
     record_verb_is_voicemail: bool | None = None
+    include_calls: bool | None = None
 
     @property
     def secret(self) -> str | None:
@@ -150,7 +158,13 @@ def check_base_url(url: str, guard: Guard) -> str:
 def _wished(source: Source, wish: SourceWish) -> Source:
     values: dict[str, Any] = {
         name: value
-        for name in ("friendly_name", "poll_seconds", "include_subaccounts", "record_verb_is_voicemail")
+        for name in (
+            "friendly_name",
+            "poll_seconds",
+            "include_subaccounts",
+            "record_verb_is_voicemail",
+            "include_calls",
+        )
         if (value := getattr(wish, name)) is not None
     }
     if not 1 <= len(values.get("friendly_name", "x")) <= NAME_LIMIT:

@@ -32,6 +32,7 @@ _CHANGES = {
     "PollSeconds": "integer",
     "IncludeSubaccounts": "flag",
     "RecordVerbIsVoicemail": "flag",
+    "IncludeCalls": "flag",
 }
 _FIELDS = {"TwilioAccountSid": "text", "BaseUrl": "text", **_CHANGES}
 SOURCE = shape(
@@ -44,6 +45,7 @@ SOURCE = shape(
     poll_seconds="integer",
     include_subaccounts="flag",
     record_verb_is_voicemail="flag",
+    include_calls="flag",
     webhook_url="text?",
     polled_to="text?",
     last_error="text?",
@@ -150,6 +152,7 @@ def source_json(source: Source, public_url: str) -> dict[str, Any]:
         "poll_seconds": source.poll_seconds,
         "include_subaccounts": source.include_subaccounts,
         "record_verb_is_voicemail": source.record_verb_is_voicemail,
+        "include_calls": source.include_calls,
         "webhook_url": f"{own}/Webhook" if source.has_webhook else None,
         "polled_to": None if source.polled_to is None else iso(source.polled_to),
         "last_error": source.last_error,
@@ -180,6 +183,7 @@ def _wish(form: Parameters) -> SourceWish:
         poll_seconds=form.number("PollSeconds", least=0),
         include_subaccounts=form.flag("IncludeSubaccounts"),
         record_verb_is_voicemail=form.flag("RecordVerbIsVoicemail"),
+        include_calls=form.flag("IncludeCalls"),
     )
 
 

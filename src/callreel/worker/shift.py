@@ -10,6 +10,7 @@ import structlog
 from callreel.errors import CallreelError
 from callreel.parts import Parts
 from callreel.worker.duties import keep_buckets_clean, keep_watch, recover_at_start
+from callreel.worker.naming import keep_naming
 from callreel.worker.polling import keep_polling
 from callreel.worker.worker import Worker
 
@@ -28,7 +29,7 @@ async def work(parts: Parts, stopping: asyncio.Event, *, mend: Callable[[], Awai
     no job of ours runs.
     """
     pause_s = FIRST_PAUSE_S
-    keepers = (keep_watch, keep_buckets_clean, keep_polling)
+    keepers = (keep_watch, keep_buckets_clean, keep_polling, keep_naming)
     watches = [asyncio.create_task(keep(parts, stopping)) for keep in keepers]
     try:
         while not stopping.is_set():
