@@ -30,6 +30,7 @@ from benchmarks.servers import LASTS_A_FULL_RUN, S3Server, open_server
 from callreel.app import Database
 
 KB, MB = 1_000, 1_000_000
+FAR_S = 0.2  # what a request for media across an ocean and through a carrier's API takes until its first byte
 FIGURES = (
     "delivery-1mb",
     "delivery-100kb",
@@ -43,6 +44,7 @@ FIGURES = (
     "black-hole",
     "restart",
     "migration",
+    "migration-far",
     "migration-memory",
 )
 
@@ -181,13 +183,26 @@ async def _mp3(installation: Installation, server: S3Server, size: Size, root: P
 
 
 async def _migration(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    return await _moved_from(installation, server, size, answers_after_s=0.0, where="a source on this machine")
+
+
+async def _migration_far(installation: Installation, server: S3Server, size: Size, root: Path) -> Figure:
+    where = f"a source that answers after {FAR_S * 1000:.0f} ms"
+    return await _moved_from(installation, server, size, answers_after_s=FAR_S, where=where)
+
+
+async def _moved_from(
+    installation: Installation, server: S3Server, size: Size, *, answers_after_s: float, where: str
+) -> Figure:
     field = Field(server, installation, installation.parts.chosen.delivery_concurrency)
-    taken = await move_race(field, count=size.moved, size_bytes=300 * KB, rounds=size.rounds)
+    taken = await move_race(
+        field, count=size.moved, size_bytes=300 * KB, rounds=size.rounds, answers_after_s=answers_after_s
+    )
     ratios = [
         rate_ratio(taken, "callreel", "twilio + requests + boto3", at_least=5.0),
         rate_ratio(taken, "callreel", "bare copy", at_least=0.7),
     ]
-    name = f"{size.moved:,} recordings of 300,000 bytes, moved out of a source and deleted there"
+    name = f"{size.moved:,} recordings of 300,000 bytes, moved out of {where} and deleted there"
     return figure_of(name, taken, count=size.moved, ratios=ratios)
 
 
@@ -210,6 +225,7 @@ _MEASURES = {
     "black-hole": _black_hole,
     "restart": _restart,
     "migration": _migration,
+    "migration-far": _migration_far,
     "migration-memory": _migration_memory,
     "pages": _pages,
     "mp3": _mp3,

@@ -32,8 +32,10 @@ Mover = Callable[[Field, SourceServer, str], Awaitable[tuple[Measured, str]]]
 _numbers = itertools.count()
 
 
-async def move_race(field: Field, *, count: int, size_bytes: int, rounds: int) -> dict[str, list[Measured]]:
-    """What each mover took in each round; the order turns.
+async def move_race(
+    field: Field, *, count: int, size_bytes: int, rounds: int, answers_after_s: float = 0.0
+) -> dict[str, list[Measured]]:
+    """What each mover took in each round; the order turns. `answers_after_s` is how far away the source is.
 
     After every run each recording must be deleted at the source and lie in the bucket with its size. Raises
     `RuntimeError`.
@@ -43,7 +45,9 @@ async def move_race(field: Field, *, count: int, size_bytes: int, rounds: int) -
     for turn in range(rounds):
         for name in [*names[turn % len(names) :], *names[: turn % len(names)]]:
             number = next(_numbers)
-            async with open_source(count=count, size_bytes=size_bytes, seed=1000 + number) as source:
+            async with open_source(
+                count=count, size_bytes=size_bytes, seed=1000 + number, answers_after_s=answers_after_s
+            ) as source:
                 measured, prefix = await MOVERS[name](field, source, f"move{number}")
                 await _check_and_clear(field, source, prefix, count=count, size_bytes=size_bytes)
             taken[name].append(measured)

@@ -38,9 +38,11 @@ class SourceServer:
 
 
 @asynccontextmanager
-async def open_source(*, count: int, size_bytes: int, seed: int) -> AsyncIterator[SourceServer]:
+async def open_source(
+    *, count: int, size_bytes: int, seed: int, answers_after_s: float = 0.0
+) -> AsyncIterator[SourceServer]:
     """A fresh one: what a contender deletes costs the next one nothing. Its sounds are made before it is handed out."""
-    options = {"--recordings": count, "--size-bytes": size_bytes, "--seed": seed}
+    options = {"--recordings": count, "--size-bytes": size_bytes, "--seed": seed, "--answer-after": answers_after_s}
     words = [sys.executable, "-m", MODULE, *(str(word) for pair in options.items() for word in pair)]
     process = await asyncio.create_subprocess_exec(
         *words, stdout=subprocess.PIPE, limit=LINE_LIMIT_BYTES, env=environment()

@@ -52,8 +52,9 @@ async def test_the_peak_of_memory_is_measured_for_both_loads(tmp_path: Path) -> 
     assert [ratio.value > 0 for ratio in figure.ratios] == [True, True]
 
 
-async def test_every_mover_moves_and_is_measured(tmp_path: Path) -> None:
-    figure = await _measured("migration", tmp_path)
+@pytest.mark.parametrize("name", ["migration", "migration-far"])
+async def test_every_mover_moves_and_is_measured(name: str, tmp_path: Path) -> None:
+    figure = await _measured(name, tmp_path)
     assert [row.name for row in figure.rows] == list(MOVERS)
     assert all(ratio.value > 0 for ratio in figure.ratios)
 

@@ -67,6 +67,8 @@ class PretendTwilio:
         self.at_once: int | None = None
         self.per_second: float | None = None
         self.retry_after_s: float | None = None
+        self.answers_after_s = 0.0
+        """How far away it is: what passes before each answer."""
         self.deletes_between_pages: list[str] = []
         """SIDs of recordings that vanish one by one, each before a page of a list is made."""
         self.calls: dict[str, dict[str, Any] | None] = {}
@@ -199,6 +201,8 @@ class PretendTwilio:
     async def _attempt(self, request: web.BaseRequest, operation: str) -> web.StreamResponse:
         self._refuse_above_the_limits()
         self.most_at_once = max(self.most_at_once, self._now_under_way)
+        if self.answers_after_s:
+            await asyncio.sleep(self.answers_after_s)
         fault = self.faults.take(operation)
         if fault is not None and fault.moment is Moment.INSTEAD:
             instead = await self._misbehave(request, fault)
@@ -438,6 +442,7 @@ def main(arguments: Iterable[str] | None = None) -> None:
     parser.add_argument("--at-once", type=int, help="more requests at once are answered 429")
     parser.add_argument("--per-second", type=float, help="more requests a second are answered 429")
     parser.add_argument("--retry-after", type=float, help="what a 429 asks for, in seconds")
+    parser.add_argument("--answer-after", type=float, default=0.0, help="seconds before each answer, as from far away")
     parser.add_argument("--faults", type=float, default=0.0, help="share of requests that meet a fault")
     parser.add_argument("--kinds", help=f"comma-separated, of: {', '.join(twilio_faults.KINDS)}")
     parser.add_argument("--seed", type=int, default=0, help="which ones, and which sounds")
@@ -459,6 +464,7 @@ async def _serve(asked: argparse.Namespace) -> None:
         for number, holder in enumerate([account, *below]):
             twilio.simulate(holder, asked.recordings, size_bytes=asked.size_bytes, seed=asked.seed + number)
         twilio.at_once, twilio.per_second, twilio.retry_after_s = asked.at_once, asked.per_second, asked.retry_after
+        twilio.answers_after_s = asked.answer_after
         if asked.faults:
             kinds = asked.kinds.split(",") if asked.kinds else None
             twilio.faults.at_random = RandomSourceFaults(
