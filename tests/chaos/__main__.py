@@ -20,7 +20,7 @@ from tests.chaos.machine import lives
 from tests.chaos.processes import DidNotStart
 from tests.chaos.rounds import crash_in_rounds
 from tests.chaos.storm import Weather, storm
-from tests.chaos.table import Row, show
+from tests.chaos.table import SHOWN, Row, show
 
 LIFE_STEPS = 50
 Judge = Callable[[argparse.Namespace], Awaitable[Row]]
@@ -106,7 +106,7 @@ async def _all(options: argparse.Namespace) -> list[Row]:
     for name in options.only:
         print(f"{name} …", file=sys.stderr, flush=True)
         rows.append(row := await _judged(name, options))
-        print(f"  {row.measured}", file=sys.stderr, flush=True)
+        print("\n".join([f"  {row.measured}", *row.violations[:SHOWN]]), file=sys.stderr, flush=True)
     return rows
 
 

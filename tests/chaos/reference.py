@@ -12,6 +12,7 @@ WINDOW_S, BASE_S, CAP_S = 60.0, 5.0, 20.0
 CONFIRM_S = 5.0
 KEY_REMEMBERED_S = 5.0  # a worker that has opened a credential goes on using it for so long
 RETENTION_S = 40 * 86_400.0
+KEYS_KEPT_S = 7 * 86_400.0  # a client that repeats a request after a week means another one
 
 TOO_SHORT, NO_KEY, MISCONFIGURED, DENIED = 16101, 16105, 16111, 16112
 OWED = {
@@ -97,6 +98,8 @@ class Reference:
     public_keys: set[str] = field(default_factory=set)
     recordings: dict[str, Known] = field(default_factory=dict)
     keys: dict[str, tuple[str, int]] = field(default_factory=dict)
+    claimed_at: dict[str, float] = field(default_factory=dict)
+    """When each key was used first."""
     receiver_is_up: bool = True
     mismatches_that_park: float = inf
     """In a row: a bucket that contradicts itself so often is not cured by trying on."""
@@ -119,7 +122,7 @@ class Reference:
         known.enter("absent" if silent else "spooled")
         self.recordings[sid] = known
         if key is not None:
-            self.keys[key] = sid, body
+            self.keys[key], self.claimed_at[key] = (sid, body), self.now
 
     def restart(self, known: Known) -> bool:
         if known.state != "parked" and not (known.state == "fatal" and not known.wish.erases):
@@ -143,6 +146,7 @@ class Reference:
         return 204
 
     def purge(self) -> None:
+        self.keys = {key: first for key, first in self.keys.items() if self.claimed_at[key] >= self.now - KEYS_KEPT_S}
         self.recordings = {
             sid: known for sid, known in self.recordings.items() if known.purge_at is None or known.purge_at > self.now
         }
