@@ -68,8 +68,9 @@ class Studio:
         _, digests = await self.parts.spool.receive(
             sid, _chunks(body), lambda file, size: size, announced_bytes=None, limit_bytes=1 << 30
         )
-        room_sid = facts.pop("room_sid", None) or mint_sid("RM")
-        room = await self.parts.ledger.rooms.find(self.account_sid, room_sid) or self.a_room(sid=room_sid)
+        room: Room | None = facts.pop("room", None)
+        room_sid = facts.pop("room_sid", None) or (room.sid if room else mint_sid("RM"))
+        room = await self.parts.ledger.rooms.find(self.account_sid, room_sid) or room or self.a_room(sid=room_sid)
         track = a_track(room, **facts)
         recording = Recording(
             sid=sid,

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.console.conftest import PASSWORD
 from tests.console.town import OWNER, Town, town
@@ -24,6 +24,7 @@ def pages_of(there: Town) -> dict[str, str]:
         "recordings-filtered": "/console/recordings?status=bucket&length=short",
         "recordings-empty": "/console/recordings?status=failed",
         "recordings-deleted": "/console/recordings?status=deleted",
+        **{f"recording-{word}": f"/console/recordings/{made.sid}" for word, made in there.recordings.items()},
         "not-here": "/console/nothing",
         "accounts": "/console/accounts",
         "deletion-asked": there.more["deletion-asked"],
@@ -47,6 +48,7 @@ def pages_of(there: Town) -> dict[str, str]:
         "audit": "/console/audit",
         "usage": "/console/usage",
         "video": "/console/video",
+        "video-recording": there.more["video"],
         "settings": "/console/settings",
         "retention": "/console/retention",
     }
@@ -70,6 +72,11 @@ async def take(browser: Browser, there: Town, wanted: str) -> None:
                 await page.goto(there.base + path)
                 await page.wait_for_load_state("networkidle")
                 await page.screenshot(path=FOLDER / f"{name}-{look}.png", full_page=True)
+        if "storage-tested".startswith(wanted):
+            await page.goto(f"{there.base}/console/storage?kind=voice")
+            await page.click("button[value=test-cors]")
+            await expect(page.locator("#test .badge")).to_have_text("Ready")
+            await page.screenshot(path=FOLDER / f"storage-tested-{look}.png", full_page=True)
         await context.close()
 
 

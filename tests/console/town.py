@@ -23,6 +23,8 @@ from callreel.model.deed import CALLREEL, Actor
 from callreel.model.deletion import DeletionStatus
 from callreel.model.person import Role
 from callreel.model.recording import Recording, State
+from callreel.model.storage_settings import RecordingKind
+from callreel.model.video_track import TrackType
 from callreel.parts import Parts
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.rehearsal.pretend_twilio import PretendTwilio
@@ -35,6 +37,7 @@ from callreel.steps.open_account import open_account
 from callreel.worker.worker import Worker
 from tests.console.conftest import PASSWORD, admit, allow_pages, serving
 from tests.stage import BUCKET, MANAGER, WRITER, Stage
+from tests.video import Studio
 
 NUMBERS = ("+442079460182", "+14155550134", "+33199001234", "+493023125014", "+442079460911", "+12125550166")
 OTHERS = ("+441614960733", "+16285550197", "+441134960220", "+442920180455", "+441214960844", "+16285550142")
@@ -86,6 +89,7 @@ async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
             await _fill(there, rows)
             await _delete_some(there)
             await _move_some(there)
+            await _film(there)
             yield there
             await parts.renditions.close()
     finally:
@@ -132,6 +136,35 @@ async def _delete_some(there: Town) -> None:
         "call": f"/console/calls/{there.recordings['bucket'].call_sid}",
         "campaign": f"/console/campaigns/{campaigns.rows[0].sid}",
     }
+
+
+async def _film(there: Town) -> None:
+    """Two rooms: one of three tracks, of which one is on its way, and one with a long name in the bucket."""
+    stage = there.stage
+    studio = Studio(there.parts, stage.account_sid, there.clock, there.s3)
+    room = studio.a_room(unique_name="Branch visit, Leeds")
+    body = b"frames " * 400_000
+    for track in (TrackType.AUDIO, TrackType.VIDEO):
+        await studio.carry_until_settled(
+            await studio.spooled(room=room, body=body, type=track, participant_identity="Ada Lovelace")
+        )
+        there.clock.advance(31)
+    await there.parts.ledger.settings.keep(
+        stage.account_sid,
+        RecordingKind.VIDEO,
+        (await there.parts.ledger.settings.current(stage.account_sid, RecordingKind.VOICE))[1],
+        now=there.clock.now(),
+    )
+    long = studio.a_room(
+        unique_name="Quarterly review of every branch between the Tweed and the Solent, second sitting"
+    )
+    kept = await studio.carry_until_settled(
+        await studio.spooled(
+            room=long, body=body, type=TrackType.VIDEO, participant_identity="Augusta Ada King, Countess of Lovelace"
+        )
+    )
+    await studio.spooled(room=room, type=TrackType.VIDEO, participant_identity="Charles")
+    there.more["video"] = f"/console/video/{kept.sid}"
 
 
 async def _move_some(there: Town) -> None:

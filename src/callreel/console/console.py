@@ -22,6 +22,7 @@ from callreel.console import (
     deletions,
     deliveries,
     export,
+    glance,
     migration,
     move_progress,
     playing,
@@ -48,6 +49,7 @@ SCREENS: Sequence[Sequence[Route]] = (
     assets.ROUTES,
     sign_in.ROUTES,
     theme.ROUTES,
+    glance.ROUTES,
     recordings.ROUTES,
     taking_in.ROUTES,  # before one recording: its path would fit too
     export.ROUTES,

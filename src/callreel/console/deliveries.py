@@ -11,7 +11,7 @@ from starlette.routing import Route
 from callreel.console.fields import Fields
 from callreel.console.pages import page
 from callreel.console.recording_filters import place_of, place_text
-from callreel.console.visit import Visit, back, screen
+from callreel.console.visit import Visit, back, own_path, screen
 from callreel.errors import InvalidDestination, InvalidParameter
 from callreel.ledger.paging import Page, Place, make_page
 from callreel.model.person import Right
@@ -95,6 +95,8 @@ async def _restart(visit: Visit) -> Response:
         restarted = await _restart_these(visit, await _named(visit), Pace())
     else:
         raise InvalidParameter("This form is unknown")
+    if form.text("next"):
+        return back(visit, own_path(form.text("next")))
     kept = {name: visit.query.text(name) for name in ("status", "kind") if visit.query.text(name)}
     return back(visit, restarted=str(restarted), **kept)
 

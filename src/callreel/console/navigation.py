@@ -9,19 +9,21 @@ from callreel.model.person import Right
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A page: its address under /console, its name, its icon of `static/icons.svg`, and who sees it."""
+    """A page: its address under /console, its name, its icon of `static/icons.svg`, who sees it, and
+    whether a number stands beside it."""
 
     path: str
     name: str
     icon: str
     right: Right = Right.LIST
+    counts: bool = False
 
 
 NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
     (
         "Logs",
         (
-            Item("/recordings", "Recordings", "mic"),
+            Item("/recordings", "Recordings", "mic", counts=True),
             Item("/calls", "Calls", "phone"),
             Item("/video", "Video", "video"),
             Item("/campaigns", "Campaigns", "book"),
@@ -32,10 +34,10 @@ NAVIGATION: tuple[tuple[str, tuple[Item, ...]], ...] = (
         "Storage",
         (
             Item("/storage", "Storage settings", "bucket", Right.STORAGE),
-            Item("/credentials", "Credentials", "key", Right.CREDENTIALS),
-            Item("/deliveries", "Deliveries", "send"),
+            Item("/credentials", "Credentials", "key", Right.CREDENTIALS, counts=True),
+            Item("/deliveries", "Deliveries", "send", counts=True),
             Item("/usage", "Usage", "file", Right.STORAGE),
-            Item("/migration", "Migration", "move", Right.MIGRATE),
+            Item("/migration", "Migration", "move", Right.MIGRATE, counts=True),
         ),
     ),
     (

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from callreel.console import words
 from callreel.console.assets import asset
 from callreel.console.form_token import issue_token
+from callreel.console.glances import look_of
 from callreel.console.navigation import NAVIGATION
 from callreel.console.visit import ROOT, THEME, VISITOR, Visit
 
@@ -37,6 +38,7 @@ def page(visit: Visit, template: str, *, status: int = 200, bucket_origin: str =
     `bucket_origin` is where a page that plays may fetch audio from, beside callreel itself.
     """
     values |= {"visit": visit, "navigation": NAVIGATION, "theme": theme_of(visit.request)}
+    values |= {"look": look_of(visit.parts.ledger.glances.known(visit.account.sid))}
     html = _environment.get_template(template).render(**values)
     return _answer(visit.request, html, status, bucket_origin)
 

@@ -28,7 +28,7 @@ THEME = "callreel_theme"
 ROOT = "/console"
 HOME = f"{ROOT}/recordings"
 SEEN_EVERY = timedelta(minutes=1)  # noting every request would be a commit each
-POLLERS = frozenset({"live", "arrivals", "progress"})  # what a page asks by itself is no sign of a person
+POLLERS = frozenset({"live", "arrivals", "progress", "glance"})  # what a page asks by itself is no sign of a person
 FORGED = "This form was not sent from a page of this Console, or the page was open for too long. Try again."
 
 

@@ -119,6 +119,31 @@ def moment(at: datetime | None) -> str:
     return f"{date(at)}, {clock_time(at)} UTC" if at else "—"
 
 
+def since(then: datetime, now: datetime) -> str:
+    """12 s, 3 min, 5 h, 2 days: how long ago, as exact as anybody asks."""
+    seconds = max(0, int((now - then).total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7200:
+        return f"{seconds // 60} min"
+    return f"{seconds // 3600} h" if seconds < 2 * 86400 else f"{seconds // 86400} days"
+
+
+def took(seconds: float) -> str:
+    """0.4 s, 3.1 s, 48 s, 5 min"""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def hours(duration_ms: int) -> str:
+    """214 hours, 1.4 hours, 35 minutes"""
+    minutes = duration_ms / 60_000
+    if minutes < 60:
+        return plural(round(minutes), "minute")
+    return f"{minutes / 60:.1f} hours" if minutes < 600 else f"{minutes / 60:,.0f} hours"
+
+
 def length(duration_ms: int) -> str:
     """12:48, 1:02:03"""
     seconds = round(duration_ms / 1000)
@@ -188,6 +213,9 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "long_date": long_date,
     "moment": moment,
     "lasting": length,
+    "since": since,
+    "took": took,
+    "hours": hours,
     "spoken_length": spoken_length,
     "size": size,
     "number": number,

@@ -24,6 +24,7 @@ from callreel.ledger.deletion_settings import DeletionChoices
 from callreel.ledger.deletions import Deletions
 from callreel.ledger.examination import Examination
 from callreel.ledger.forgotten import Forgotten
+from callreel.ledger.glances import Glances
 from callreel.ledger.group_commit import GroupCommit
 from callreel.ledger.heartbeats import Heartbeats
 from callreel.ledger.holds import Holds
@@ -75,6 +76,7 @@ class Ledger:
         self.deletions = Deletions(engine, clock)
         self.holds = Holds(engine, clock)
         self.usage = UsageBook(engine, self.settings, clock)
+        self.glances = Glances(engine, self.usage, clock)
         self.outbox = Outbox(engine, clock)
         self.alerts = Alerts(engine)
         self.people = People(engine)
@@ -201,5 +203,6 @@ class Ledger:
         for commits in self._quiet.values():
             await commits.drain()
         await self.audit.drain()
+        await self.glances.drain()
         await self.usage.drain()
         await self.engine.dispose()
