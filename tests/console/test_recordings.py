@@ -12,6 +12,7 @@ from callreel.clock import SetClock
 from callreel.model.recording import Recording, State
 from callreel.model.storage_settings import FatalErrorPolicy
 from tests.console.conftest import Browser
+from tests.sealing.keys import public_pem, rsa_key
 from tests.stage import Stage, a_wav
 
 FROM, TO = "+442079460182", "+441614960733"
@@ -209,3 +210,30 @@ async def test_another_accounts_arrivals_are_not_told(stage: Stage, stranger: Br
     await delivered(stage)
     told = await stranger.get("/console/recordings/arrivals", HX_Request="true")
     assert 'hx-trigger="load"' not in told.text
+
+
+async def test_what_lies_in_the_bucket_is_saved_as_mp3_and_the_audit_knows(stage: Stage, owner: Browser) -> None:
+    recording = await stage.carry_until_settled(await stage.take_in())
+    here = f"/console/recordings/{recording.sid}"
+    assert f"{here}/download?as=mp3" in (await owner.get(here)).text
+    async with owner.session.get(f"{owner.base}{here}/download?as=mp3") as answer:
+        body = await answer.read()
+        assert (answer.status, answer.content_type, int(answer.headers["Content-Length"])) == (
+            200,
+            "audio/mpeg",
+            len(body),
+        )
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="{recording.sid}.mp3"'
+    assert body[:1] == b"\xff"
+    assert "recording.downloaded" in (await owner.get("/console/audit")).text
+
+
+async def test_what_is_encrypted_is_offered_as_it_is_and_not_as_mp3(stage: Stage, owner: Browser) -> None:
+    key_sid = await stage.keep_public_key(public_pem(rsa_key()))
+    await stage.choose(encryption_enabled=True, encryption_key_sid=key_sid)
+    recording = await stage.carry_until_settled(await stage.take_in())
+    here = f"/console/recordings/{recording.sid}"
+    page = await owner.get(here)
+    assert ">Ciphertext</a>" in page.text
+    assert "as=mp3" not in page.text
+    assert (await owner.get(f"{here}/download?as=mp3")).status == 404

@@ -23,6 +23,7 @@ from callreel.model.deed import CALLREEL, Actor
 from callreel.model.deletion import DeletionStatus
 from callreel.model.person import Role
 from callreel.model.recording import Recording, State
+from callreel.model.source import Source
 from callreel.model.storage_settings import RecordingKind
 from callreel.model.video_track import TrackType
 from callreel.parts import Parts
@@ -86,10 +87,11 @@ async def town(home: Path, *, rows: int = 24) -> AsyncIterator[Town]:
             await admit(parts, made[0], OWNER, Role.OWNER)
             await admit(parts, made[0], "listener@acme.example", Role.LISTENER)
             there = Town(base, parts, stage, clock, s3)
+            begun = await _move_some(there)
             await _fill(there, rows)
             await _delete_some(there)
-            await _move_some(there)
             await _film(there)
+            await _be_half_way(there, *begun)
             yield there
             await parts.renditions.close()
     finally:
@@ -110,11 +112,14 @@ async def _fill(there: Town, rows: int) -> None:
         }
         await stage.choose(aws_storage_enabled=word != "completed")
         taken = await stage.take_in(body, **call)
+        clock.advance(rng.uniform(0.4, 4.5))
         there.recordings[word] = await _brought(there, taken, word)
         clock.advance(rng.uniform(300, 1200))
     body = speech(45, seed=99, channels=2)
     call = {"call_sid": "CA" + "7" * 32, "from_number": NUMBERS[0], "to_number": OTHERS[0], "source": "DialVerb"}
-    there.recordings["bucket"] = await stage.carry_until_settled(await stage.take_in(body, **call))
+    taken = await stage.take_in(body, **call)
+    clock.advance(3.1)
+    there.recordings["bucket"] = await stage.carry_until_settled(taken)
     clock.advance(60)
 
 
@@ -130,7 +135,7 @@ async def _delete_some(there: Town) -> None:
     done = await delete_in_bulk(account_sid, doomed, status=DeletionStatus.RUNNING, receipt_email=None, **more)
     await delete_many(done.sid, ledger=parts.ledger, clock=there.clock)
     campaigns = await parts.ledger.campaigns.list(account_sid, place=None, size=1)
-    there.more = {
+    there.more |= {
         "deletion-asked": f"/console/deletions/{asked.sid}",
         "deletion-done": f"/console/deletions/{done.sid}",
         "call": f"/console/calls/{there.recordings['bucket'].call_sid}",
@@ -167,8 +172,8 @@ async def _film(there: Town) -> None:
     there.more["video"] = f"/console/video/{kept.sid}"
 
 
-async def _move_some(there: Town) -> None:
-    """A source; a migration that is done, with an item that failed; and one half way, its numbers made up."""
+async def _move_some(there: Town) -> tuple[Source, str]:
+    """A source, and a migration that is done; returns both, the migration by its SID."""
     parts, stage, clock = there.parts, there.stage, there.clock
     async with PretendTwilio(clock=clock) as twilio:
         old = twilio.add_account()
@@ -187,16 +192,24 @@ async def _move_some(there: Town) -> None:
             await asyncio.sleep(0.05)
         worker.stop()
         await running
-    half = await parts.ledger.migrations.start(source, **spans)
-    async with parts.ledger.migrations._engine.begin() as transaction:
-        await transaction.execute(text(_HALF_WAY), {"sid": half.sid, "now": clock.now()})
-        await transaction.execute(text(_ITEMS), {"sid": half.sid, "now": clock.now(), "like": done.sid})
-        await transaction.execute(text(_FAILED), {"sid": half.sid})
     there.more |= {
         "migration-source": f"/console/migration/sources/{source.sid}",
         "migration-done": f"/console/migration/{done.sid}",
-        "migration-running": f"/console/migration/{half.sid}",
     }
+    return source, done.sid
+
+
+async def _be_half_way(there: Town, source: Source, done: str) -> None:
+    """A migration that runs, with items that failed; its numbers are made up."""
+    parts, clock = there.parts, there.clock
+    half = await parts.ledger.migrations.start(
+        source, host_id=parts.spool.host_id, created_after=None, created_before=None
+    )
+    async with parts.ledger.migrations._engine.begin() as transaction:
+        await transaction.execute(text(_HALF_WAY), {"sid": half.sid, "now": clock.now()})
+        await transaction.execute(text(_ITEMS), {"sid": half.sid, "now": clock.now(), "like": done})
+        await transaction.execute(text(_FAILED), {"sid": half.sid})
+    there.more["migration-running"] = f"/console/migration/{half.sid}"
 
 
 _HALF_WAY = """UPDATE migrations SET total = 186750, moved = 118402, failed = 3, deleted_at_source = 117960,

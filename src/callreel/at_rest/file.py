@@ -137,7 +137,20 @@ class KeptFile:
         return KeptFile(path, self.key)
 
 
-MediaFile = KeptFile | Path
+@dataclass(frozen=True, slots=True)
+class LentFile:
+    """A content that lies elsewhere and is read from there: `opener` gives it as a file, each time from its start."""
+
+    name: str
+    opener: Callable[[], BinaryIO]
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        """The content. Blocks, and raises what reading it there raises."""
+        assert mode == "rb"
+        return self.opener()
+
+
+MediaFile = KeptFile | LentFile | Path
 """Media as a file: it has a name and opens as a binary file."""
 
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts
 from callreel.ledger.heartbeats import Heartbeat
+from callreel.model.callback import iso
 from callreel.model.deed import OPERATOR, Action
 from callreel.parts import Parts
-from callreel.web.answers import iso
 
 app = typer.Typer(add_completion=False, help="The workers' clocks, and whether they are trusted.", no_args_is_help=True)
 

@@ -10,10 +10,10 @@ from rich.table import Table
 from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts
 from callreel.ledger.examination import Quarantined
+from callreel.model.callback import iso
 from callreel.model.deed import OPERATOR
 from callreel.parts import Parts
 from callreel.steps.clear_quarantine import clear_quarantine
-from callreel.web.answers import iso
 
 app = typer.Typer(add_completion=False, help="Files that nobody can explain.", no_args_is_help=True)
 

@@ -36,6 +36,7 @@ from callreel.console import (
     theme,
     usage,
     video,
+    video_recording,
 )
 from callreel.console.cookies import cookie
 from callreel.console.pages import bare_page, page
@@ -66,6 +67,7 @@ SCREENS: Sequence[Sequence[Route]] = (
     settings.ROUTES,
     usage.ROUTES,
     video.ROUTES,
+    video_recording.ROUTES,
     retention.ROUTES,
     playing.ROUTES,
     recording.ROUTES,

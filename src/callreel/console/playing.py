@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from starlette.responses import RedirectResponse, Response
+from starlette.concurrency import iterate_in_threadpool
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from callreel.console.visit import Visit, screen
@@ -21,10 +22,12 @@ from callreel.errors import (
     NotFound,
     NotNow,
 )
+from callreel.media.mp3 import Mp3Rendition
 from callreel.model.deed import Action
 from callreel.model.person import Right
 from callreel.model.recording import COMPLETED, Recording, State
 from callreel.steps.draw_peaks import draw_peaks
+from callreel.steps.encode_mp3 import encode_mp3
 from callreel.steps.serve import Playable, serve_playing
 
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
@@ -127,18 +130,31 @@ async def download(visit: Visit) -> Response:
     if save_as not in ("wav", "mp3") or (save_as == "mp3" and not offers_mp3(recording)):
         raise NotFound()
     try:
-        playable = await _playable(visit, recording, save_as)
+        if save_as == "mp3" and recording.is_external:
+            answer = _as_file(recording, await encode_mp3(recording, buckets=visit.parts.buckets))
+        else:
+            url = (await _playable(visit, recording, save_as)).url
+            answer = RedirectResponse(url, 303, {"cache-control": "no-store"})
     except (Final, NotNow, InvalidDestination) as why:
         refused = refusal_of(why, recording)
         raise NotNow(f"{refused.title} {refused.words}") from why
     saved = visit.by.deed(Action.RECORDING_DOWNLOADED, visit.account.sid, recording.sid, form=save_as)
     await visit.parts.ledger.audit.write(saved)
-    return RedirectResponse(playable.url, 303, {"cache-control": "no-store"})
+    return answer
 
 
 def offers_mp3(recording: Recording) -> bool:
-    """MP3 is encoded from media that lies here and that we can read."""
-    return not recording.is_external and recording.encryption_details is None
+    """MP3 is encoded here, so of what we can read: of media in a bucket while it is saved, and nothing is kept."""
+    return recording.encryption_details is None
+
+
+def _as_file(recording: Recording, mp3: Mp3Rendition) -> Response:
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="{recording.sid}.mp3"',
+        "content-length": str(mp3.size_bytes),
+    }
+    return StreamingResponse(iterate_in_threadpool(mp3.chunks()), 200, headers, "audio/mpeg")
 
 
 async def _playable(visit: Visit, recording: Recording, save_as: str) -> Playable:

@@ -54,7 +54,7 @@ async def recording(visit: Visit) -> Response:
         lines=timeline_of(found, moves, events),
         proof=PROOFS.get(found.verify_method or ""),
         snippets=snippets_of(found, visit.parts.public_url),
-        credential=await _credential(visit, found),
+        credential=await credential_of(visit, found),
         completed=found.state in COMPLETED,
         can_restart=can_be_restarted(found),
         has_mp3=offers_mp3(found),
@@ -85,7 +85,7 @@ async def _do(visit: Visit, found: Recording) -> Response:
     return back(visit)
 
 
-async def _credential(visit: Visit, found: Recording) -> str:
+async def credential_of(visit: Visit, found: Recording) -> str:
     """The name of the credential its settings name; empty where there is none any more."""
     sid = found.settings.aws_credentials_sid
     if not found.is_external or sid is None:

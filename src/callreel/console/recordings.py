@@ -85,7 +85,7 @@ async def live(visit: Visit) -> Response:
 
     The page of one recording (`whole`) is fetched anew when it is done: then there is something to play.
     """
-    sids = [sid for sid in visit.query.all("sid") if is_sid("RE", sid)][:MOST_LIVE]
+    sids = [sid for sid in visit.query.all("sid") if is_sid("RE", sid) or is_sid("RT", sid)][:MOST_LIVE]
     found = await visit.parts.ledger.recordings.find_many(visit.account.sid, sids)
     live, whole = [r.sid for r in found if is_moving(r)], bool(visit.query.text("whole"))
     answer = page(visit, "recordings_live.html", rows=found, live=live, whole=whole)

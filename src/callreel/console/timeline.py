@@ -87,7 +87,9 @@ def _sealed_title(recording: Recording) -> str:
 
 
 def _media(recording: Recording) -> str:
-    return f"{size(recording.media_size_bytes)}, {channels(recording.channels).lower()}"
+    track = recording.video
+    what = channels(recording.channels).lower() if track is None else f"{track.codec} as Matroska"
+    return f"{size(recording.media_size_bytes)}, {what}"
 
 
 def _stored(recording: Recording, attempt: int) -> str:

@@ -75,6 +75,11 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
+def iso(moment: datetime) -> str:
+    """The v1 date: ISO 8601 in UTC without fractions, which Twilio's SDK would leave unparsed."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def rfc2822(moment: datetime) -> str:
     """Twilio's 2010 date: RFC 2822, always +0000 (its SDKs ignore any other offset).
 

@@ -14,7 +14,7 @@ from callreel.ledger.outbox import OwedEvent
 from callreel.ledger.paging import Page
 from callreel.ledger.recordings import MoveLine
 from callreel.model.account import Account, ApiKey
-from callreel.model.callback import rfc2822
+from callreel.model.callback import iso, rfc2822
 from callreel.model.credential import Credential, CredentialKind
 from callreel.model.recording import Recording
 from callreel.model.recording_resource import API_VERSION, recording_facts
@@ -25,11 +25,6 @@ from callreel.web.twilio_xml import list_to_xml, to_xml
 JSON = "application/json"
 XML = "application/xml"
 CREDENTIAL_PATHS = {CredentialKind.AWS: "AWS", CredentialKind.PUBLIC_KEY: "PublicKeys"}
-
-
-def iso(moment: datetime) -> str:
-    """The v1 date: ISO 8601 in UTC without fractions, which Twilio's SDK would leave unparsed."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,8 +7,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from callreel.ledger.audit import AuditFilter, AuditRow
+from callreel.model.callback import iso
 from callreel.model.deed import ACTIONS
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, Opened
 from callreel.web.description import PAGING, answers, asks, page_of, shape
 from callreel.web.forms import Query

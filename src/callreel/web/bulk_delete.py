@@ -9,12 +9,13 @@ from fastapi import APIRouter, Request, Response
 
 from callreel.errors import InvalidParameter, MissingParameter, SettingsIncomplete
 from callreel.ledger.recordings import RecordingFilter
+from callreel.model.callback import iso
 from callreel.model.deletion import Deletion, DeletionItem, DeletionStatus
 from callreel.model.mail_address import parse_mail_address
 from callreel.model.sid import parse_sid
 from callreel.parts import Parts
 from callreel.steps.delete_in_bulk import confirm_bulk, delete_in_bulk
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.create_keys import create_key
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes

@@ -7,13 +7,14 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from callreel.errors import StateConflict
+from callreel.model.callback import iso
 from callreel.model.campaign import Campaign, check_campaign_name
 from callreel.model.deletion import Deletion, DeletionStatus
 from callreel.parts import Parts
 from callreel.steps.create_campaign import create_campaign
 from callreel.steps.delete_campaign import delete_campaign
 from callreel.steps.delete_many import BATCH, delete_many
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.bulk_delete import DELETION, deletion_json
 from callreel.web.create_keys import create_key

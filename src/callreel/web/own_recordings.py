@@ -7,12 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from callreel.ledger.recordings import RecordingFilter
+from callreel.model.callback import iso
 from callreel.model.recording import Recording
 from callreel.model.sid import RecordingSid
 from callreel.model.twilio_status import twilio_status, video_status
 from callreel.parts import Parts
 from callreel.steps.hold import lift_hold, set_hold
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Query

@@ -12,12 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from callreel.errors import Final, InvalidDestination, NotAllowed, NotAudio, NotFound, NotNow
+from callreel.model.callback import iso
 from callreel.model.deed import Action
 from callreel.model.recording import COMPLETED, Recording
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.steps.draw_peaks import draw_peaks
 from callreel.steps.serve import hosted_signature, hosted_url, serve_playing
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, bearer_of, opened, path_sid
 from callreel.web.description import answers, asks, plain_operation, shape
 from callreel.web.forms import read_query

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 
 from callreel.errors import InvalidParameter
 from callreel.model.account import Account
+from callreel.model.callback import iso
 from callreel.model.deed import Actor
 from callreel.model.object_lock import LockMode
 from callreel.model.retention_class import RetentionClass, Touched
@@ -21,7 +22,7 @@ from callreel.steps.keep_retention_class import (
     keep_retention_class,
     remove_retention_class,
 )
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Parameters, Query

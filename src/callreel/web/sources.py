@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request, Response
 from callreel.errors import MissingParameter
 from callreel.ledger.sources import Once
 from callreel.model.account import Account
+from callreel.model.callback import iso
 from callreel.model.source import Ability, Source
 from callreel.parts import Parts
 from callreel.steps.keep_source import SourceWish, add_source, change_source, check_source, remove_source
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Parameters, Query

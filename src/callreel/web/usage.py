@@ -7,10 +7,11 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from callreel.model.callback import iso
 from callreel.model.price_list import PriceList
 from callreel.model.storage_cost import by_class, of_bucket, size_of, with_lifecycle
 from callreel.model.usage import UsageRow
-from callreel.web.answers import iso, json_answer
+from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, Opened
 from callreel.web.description import answers, shape
 from callreel.web.routes import on

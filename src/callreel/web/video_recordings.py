@@ -12,6 +12,7 @@ from callreel.ledger.video_tracks import VideoFilter
 from callreel.model.recording import Recording
 from callreel.model.sid import AccountSid, RecordingSid, parse_sid
 from callreel.model.twilio_status import states_of_video_status
+from callreel.model.video_recording_resource import video_recording_json
 from callreel.model.video_track import TrackType
 from callreel.parts import Parts
 from callreel.steps.request_deletion import request_deletion
@@ -21,7 +22,7 @@ from callreel.web.description import PAGING, answers, asks, page_of
 from callreel.web.forms import Parameters, Query
 from callreel.web.pages import PageWish, envelope_v1, links_of
 from callreel.web.routes import on
-from callreel.web.video_answers import ROOM_RECORDING, VIDEO_RECORDING, room_recording_json, video_recording_json
+from callreel.web.video_answers import ROOM_RECORDING, VIDEO_RECORDING, room_recording_json
 
 router = APIRouter()
 OF_ACCOUNT = "/v1/Recordings"

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from callreel.errors import AccountNotActive, BodyEncoded, ForbiddenAddress, InvalidParameter
 from callreel.model.account import Account
 from callreel.model.video_intake import VideoIntake
+from callreel.model.video_recording_resource import video_recording_json
 from callreel.model.video_track import TrackType
 from callreel.outbound.guard import Guard
 from callreel.steps.ingest_video import ingest_video
@@ -20,7 +21,6 @@ from callreel.web.auth import acting_for, opened, sign_in
 from callreel.web.description import asks, plain_operation
 from callreel.web.forms import Parameters, read_query
 from callreel.web.uploads import announced_bytes, idempotency_key, short_text
-from callreel.web.video_answers import video_recording_json
 
 PATH = "/v1/Accounts/{account_sid}/VideoRecordings"
 TYPES = ("video/", "audio/")

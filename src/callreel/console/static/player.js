@@ -303,6 +303,15 @@ class ReelPlayer extends HTMLElement {
     }
   }
 
+  /** What reaches the edge of its lane: a quiet recording is drawn as large as a loud one, silence is not. */
+  loudest() {
+    if (this.measured !== this.peaks) {
+      this.measured = this.peaks;
+      this.top = Math.max(24, this.peaks ? this.peaks.reduce((most, peak) => Math.max(most, peak), 0) : 255);
+    }
+    return this.top;
+  }
+
   draw() {
     const { canvas, wave } = this;
     const ratio = devicePixelRatio || 1;
@@ -321,6 +330,7 @@ class ReelPlayer extends HTMLElement {
     const played = this.duration ? this.now / this.duration : 0;
     const bars = Math.floor(width / 4);
     const count = this.peaks ? this.peaks.length / lanes : 0;
+    const top = this.loudest();
     for (let lane = 0; lane < lanes; lane++) {
       const muted = this.side !== "both" && lanes === 2 && lane !== (this.side === "left" ? 0 : 1);
       pen.fillStyle = colour(lane ? "--teal-dot" : "--accent");
@@ -330,7 +340,7 @@ class ReelPlayer extends HTMLElement {
         const [from, to] = [Math.floor((bar * count) / bars), Math.max(Math.floor(((bar + 1) * count) / bars), Math.floor((bar * count) / bars) + 1)];
         let loud = 0;
         for (let i = from; i < to && i < count; i++) loud = Math.max(loud, this.peaks[i * lanes + lane]);
-        const tall = Math.max(2, Math.sqrt(loud / 255) * room);
+        const tall = Math.max(2, Math.min(1, loud / top) ** 0.75 * room);
         pen.globalAlpha = muted ? 0.12 : bar / bars < played ? 1 : 0.34;
         pen.beginPath();
         pen.roundRect(bar * 4 + 1, middle - tall / 2, 2.4, tall, 1.2);
