@@ -9,8 +9,8 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.contenders import Field
@@ -239,14 +239,11 @@ _MEASURES = {
 }
 
 
-def run(which: str, size: Size, names: Sequence[str], root: Path) -> tuple[list[Figure], str]:
-    """The figures of these names against one server, and the server's name."""
-    figures = []
-    for name in names:
-        # A server of its own for each figure: what is stored and removed costs the next one nothing.
-        with open_server(which, root / f"s3-{name}") as server:
-            figures.append(asyncio.run(measure(name, server, size, root)))
-    return figures, server.name
+def run(which: str, size: Size, name: str, root: Path) -> tuple[Figure, str]:
+    """One figure against one server, and the server's name."""
+    # A server of its own for each figure: what is stored and removed costs the next one nothing.
+    with open_server(which, root / f"s3-{name}") as server:
+        return asyncio.run(measure(name, server, size, root)), server.name
 
 
 def main() -> None:
@@ -257,12 +254,12 @@ def main() -> None:
     )
     parser.add_argument("--only", action="append", choices=FIGURES, help="this figure; may be given twice")
     options = parser.parse_args()
-    for which in options.server or [LASTS_A_FULL_RUN]:
+    for which, name in product(options.server or [LASTS_A_FULL_RUN], options.only or FIGURES):
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="callreel-bench-") as root:
-            figures, server = run(which, QUICK if options.quick else FULL, options.only or FIGURES, Path(root))
-        document = save(figures, server=server, is_quick=options.quick, took_s=time.monotonic() - began)
-        print(page_of(document))
+            figure, server = run(which, QUICK if options.quick else FULL, name, Path(root))
+        took_s = time.monotonic() - began
+        print(page_of(save(figure, name=name, server=server, is_quick=options.quick, took_s=took_s)))
     write_page()
 
 

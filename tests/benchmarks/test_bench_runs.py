@@ -28,9 +28,9 @@ TINY = Size(
 
 
 async def _measured(name: str, root: Path) -> Figure:
-    figures, server = await asyncio.to_thread(run, "embedded", TINY, [name], root)
+    figure, server = await asyncio.to_thread(run, "embedded", TINY, name, root)
     assert server == "embedded"
-    return figures[0]
+    return figure
 
 
 @pytest.mark.parametrize("name", ["delivery-100kb"])
