@@ -52,7 +52,7 @@ async def callreel(field: Field, files: Files, prefix: str) -> Delivery:
 
 
 async def callreel_encrypting(field: Field, files: Files, prefix: str) -> Delivery:
-    """The same with every recording encrypted for the customer's key before it is sent."""
+    """The same with every recording encrypted for the customer's key, which was done when it was accepted."""
     return replace(await _callreel(field, files, prefix, encrypting=True), added_bytes=TAG_BYTES)
 
 
@@ -61,14 +61,22 @@ async def from_the_caller_on(field: Field, files: Files, prefix: str) -> Deliver
     return await _from_the_caller_on(field, files, prefix, sealed=True)
 
 
+async def encrypting_from_the_caller_on(field: Field, files: Files, prefix: str) -> Delivery:
+    """The same encrypted for the customer's key, so that encrypting counts too."""
+    delivery = await _from_the_caller_on(field, files, prefix, sealed=True, encrypting=True)
+    return replace(delivery, added_bytes=TAG_BYTES)
+
+
 async def unsealed_from_the_caller_on(field: Field, files: Files, prefix: str) -> Delivery:
     """The same on media that lies as it came."""
     return await _from_the_caller_on(field, files, prefix, sealed=False)
 
 
-async def _from_the_caller_on(field: Field, files: Files, prefix: str, *, sealed: bool) -> Delivery:
+async def _from_the_caller_on(
+    field: Field, files: Files, prefix: str, *, sealed: bool, encrypting: bool = False
+) -> Delivery:
     installation = field.installation
-    await installation.deliver_to(field.server, prefix)
+    await installation.deliver_to(field.server, prefix, encrypting=encrypting)
     began = time.perf_counter()
     sids = await installation.accept(files.paths, sealed=sealed)
     taking_in_s = time.perf_counter() - began

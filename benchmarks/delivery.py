@@ -17,6 +17,7 @@ from benchmarks.contenders import (
     boto3_upload_file,
     callreel,
     callreel_encrypting,
+    encrypting_from_the_caller_on,
     from_the_caller_on,
     s5cmd,
     s5cmd_as_many,
@@ -37,7 +38,12 @@ CONTENDERS: Mapping[str, Contender] = {
     "boto3 upload_file": boto3_upload_file,
     "boto3 put_object": boto3_put_object,
 }
-SEALING: Mapping[str, Contender] = {"callreel": callreel, "callreel, encrypting": callreel_encrypting}
+SEALING: Mapping[str, Contender] = {
+    "callreel": callreel,
+    "callreel, encrypting": callreel_encrypting,
+    "callreel, handed in too": from_the_caller_on,
+    "callreel, encrypting, handed in too": encrypting_from_the_caller_on,
+}
 AT_REST: Mapping[str, Contender] = {
     "callreel": from_the_caller_on,
     "callreel, plain at rest": unsealed_from_the_caller_on,

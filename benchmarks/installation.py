@@ -130,7 +130,7 @@ class _NoKeys(MediaKeys):
 
 def _plain_births(parts: Parts) -> Births:
     keys = _NoKeys(ledger=parts.ledger, keyring=parts.keyring, clock=parts.clock)
-    return Births(spool=parts.spool, ledger=parts.ledger, keys=keys, clock=parts.clock)
+    return Births(spool=parts.spool, ledger=parts.ledger, keys=keys, keyring=parts.keyring, clock=parts.clock)
 
 
 @asynccontextmanager

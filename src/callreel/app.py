@@ -130,7 +130,7 @@ async def open_parts(
                 rng=rng,
                 ledger=ledger,
                 spool=spool,
-                births=Births(spool=spool, ledger=ledger, keys=keys, clock=clock),
+                births=Births(spool=spool, ledger=ledger, keys=keys, keyring=keyring, clock=clock),
                 keys=keys,
                 buckets=Buckets(
                     ledger=ledger,

@@ -11,7 +11,15 @@ from datetime import datetime
 from typing import Any, BinaryIO, Generic, TypeVar
 
 from callreel.clock import Clock
-from callreel.errors import BodyTooLarge, IdempotencyConflict, NotFound, SidTaken
+from callreel.errors import (
+    BodyTooLarge,
+    EncryptionFailed,
+    IdempotencyConflict,
+    NotFound,
+    PublicKeyMissing,
+    SealBroken,
+    SidTaken,
+)
 from callreel.failpoints import reach
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.moves import AlreadyBorn, Birth
@@ -19,6 +27,9 @@ from callreel.media_keys import MediaKeys, NewKey
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.model.storage_settings import RecordingKind, StorageSettings
+from callreel.public_keys import fetch_public_key
+from callreel.sealing.keyring import Keyring
+from callreel.sealing.twilio_format import Encryption
 from callreel.spool.draft_file import Digests
 from callreel.spool.spool import NOTHING, Rewrite, Spool
 
@@ -37,7 +48,8 @@ class NothingInIt(Exception):
 class Kept(Generic[T]):
     """Media that is durable in the spool and not acknowledged yet: `facts` are the judge's, `digests` the spool's.
 
-    `state` is SPOOLED, or ABSENT for a file with nothing in it, of which nothing was kept.
+    `state` is SPOOLED, or ABSENT for a file with nothing in it, of which nothing was kept. It lies sealed under `key`;
+    or, without one, encrypted for the customer, and `details` open it.
     """
 
     sid: RecordingSid
@@ -48,7 +60,8 @@ class Kept(Generic[T]):
     facts: T
     digests: Digests
     state: State
-    key: NewKey
+    key: NewKey | None
+    details: dict[str, str] | None
     host_id: str
 
     def newborn(
@@ -83,16 +96,30 @@ class Kept(Generic[T]):
             media_md5=self.digests.md5,
             settings=self.settings,
             settings_id=self.settings_id,
-            **(self.key.facts if self.state is State.SPOOLED else {}),
+            **(self._facts_at_rest() if self.state is State.SPOOLED else {}),
             **told,
         )
+
+    def _facts_at_rest(self) -> dict[str, Any]:
+        """What opens it; or, of what is encrypted for its owner, the blob it is already."""
+        if self.key is not None:
+            return self.key.facts
+        blob = self.digests.blob
+        assert blob is not None
+        return {
+            "sealed_at_rest": True,
+            "encryption_details": self.details,
+            "blob_size_bytes": blob.size_bytes,
+            "blob_sha256": blob.sha256,
+            "blob_md5": blob.md5,
+        }
 
 
 class Births:
     """Takes media in and gives it a row: `receive`, then `bear` what `Kept.newborn` makes of it."""
 
-    def __init__(self, *, spool: Spool, ledger: Ledger, keys: MediaKeys, clock: Clock) -> None:
-        self._spool, self._ledger, self._keys, self.clock = spool, ledger, keys, clock
+    def __init__(self, *, spool: Spool, ledger: Ledger, keys: MediaKeys, keyring: Keyring, clock: Clock) -> None:
+        self._spool, self._ledger, self._keys, self._keyring, self.clock = spool, ledger, keys, keyring, clock
 
     async def receive(
         self,
@@ -105,6 +132,7 @@ class Births:
         announced_bytes: int | None,
         limit_bytes: int,
         rewrite: Rewrite[T] | None = None,
+        encrypts: bool = False,
     ) -> Kept[T]:
         """Make a stream of bytes durable under this SID, if `judge(file, size_bytes)` returns.
 
@@ -112,20 +140,29 @@ class Births:
         this recording's own; no plain byte reaches the disk. `rewrite` may put other bytes in place of what
         came; see `Draft.keep`. Nothing is left of a body that was not kept. Raises `SpoolFull`, `BodyTooLarge`,
         `BodyCutShort`, `SpoolFailed`, `NameTaken`, `DatabaseAway`, and what `judge` raises but `NothingInIt`.
+
+        `encrypts`: where the settings ask for encryption and their public key works, the bytes are encrypted for it
+        as they come, in place of our own sealing: the blob is written once, and nobody here can open it. Where the
+        key does not work the media is sealed as ever, and the step `seal` says what is wrong; so is a video, whose
+        format has no tag, and what is to be rewritten, which must be read back with proof.
         """
         if announced_bytes is not None and announced_bytes > limit_bytes:
             raise BodyTooLarge(f"The body has more than {limit_bytes} bytes. Nothing was kept.")
         files = 2 if rewrite is not None else 1  # what came and what is kept, for a moment
         self._spool.check_room((announced_bytes or 0) * files)
         settings_id, settings = await self._ledger.settings.current(account_sid, kind)
-        key = await self._keys.mint(account_sid, sid)
+        encryption = None
+        if encrypts and kind is RecordingKind.VOICE and rewrite is None and settings.encryption_enabled:
+            encryption = await self._find_encryption(account_sid, settings)
+        key = await self._keys.mint(account_sid, sid) if encryption is None else None
         facts: Any
         try:
             facts, digests = await self._spool.receive(
                 sid,
                 body,
                 judge,
-                key=key.key,
+                key=key.key if key is not None else None,
+                encryption=encryption,
                 announced_bytes=announced_bytes,
                 limit_bytes=limit_bytes,
                 rewrite=rewrite,
@@ -143,8 +180,16 @@ class Births:
             digests=digests,
             state=state,
             key=key,
+            details=encryption.details if encryption is not None else None,
             host_id=self._spool.host_id,
         )
+
+    async def _find_encryption(self, account_sid: AccountSid, settings: StorageSettings) -> Encryption | None:
+        try:
+            pem, key_sid = await fetch_public_key(account_sid, settings, ledger=self._ledger, keyring=self._keyring)
+            return Encryption(pem, key_sid)
+        except (PublicKeyMissing, SealBroken, EncryptionFailed, ValueError):
+            return None  # the step `seal` meets the same, and can say so on the recording
 
     async def bear(self, birth: Birth) -> Recording:
         """Write the row of media that `receive` kept; once this returns the recording may be acknowledged.
@@ -158,12 +203,12 @@ class Births:
         try:
             born = await self._ledger.bear(birth)
         except (IdempotencyConflict, SidTaken):  # a clear no: nothing was written, so nothing is kept
-            await self._spool.release(newborn.sid)
+            await self._spool.release(newborn.sid, blob_sha256=newborn.blob_sha256)
             raise
         reach("C5")
         if not isinstance(born, AlreadyBorn):
             return born
-        await self._spool.release(newborn.sid)
+        await self._spool.release(newborn.sid, blob_sha256=newborn.blob_sha256)
         first = await self._ledger.recordings.find(newborn.account_sid, RecordingSid(born.recording_sid))
         if first is None:
             raise NotFound()

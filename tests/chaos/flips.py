@@ -45,7 +45,9 @@ async def flip_bits(stage: Stage, count: int, *, seed: int) -> Flipped:
             encryption_enabled=is_encrypted,
             encryption_key_sid=key_sid if is_encrypted else None,
         )
-        recording = await stage.take_in(a_wav(seconds=rng.uniform(0.001, 0.3), seed=number))
+        recording = await stage.take_in(
+            a_wav(seconds=rng.uniform(0.001, 0.3), seed=number), trim_silence=kind == "media to be encrypted"
+        )
         if kind in ("blob", "ciphertext"):
             recording = await stage.step("seal", recording)
         (path,) = (p for p in stage.parts.spool.ready.iterdir() if p.name.startswith(recording.sid))

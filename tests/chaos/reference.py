@@ -120,6 +120,7 @@ class Reference:
     def take_in(self, sid: str, key: str | None, body: int, *, silent: bool, wants_events: bool) -> None:
         known = Known("", self.wish, wants_events, code=TOO_SHORT if silent else None)
         known.enter("absent" if silent else "spooled")
+        known.is_sealed = not silent and self.wish.encrypted_for in self.public_keys  # encrypted as it came
         self.recordings[sid] = known
         if key is not None:
             self.keys[key], self.claimed_at[key] = (sid, body), self.now
@@ -179,7 +180,7 @@ class Reference:
                 return True
 
     def _seal(self, known: Known, crash: str | None) -> bool:
-        key = known.wish.encrypted_for
+        key = None if known.is_sealed else known.wish.encrypted_for
         if key is not None and key not in self.public_keys:
             known.code = NO_KEY
             known.enter("fatal")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import random
+import tempfile
 
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -17,10 +20,14 @@ from hypothesis import strategies as st
 from tests.sealing.keys import another_rsa_key, private_pem, public_pem, rsa_key
 
 from callreel.errors import EncryptionFailed, InvalidParameter, SealBroken
-from callreel.sealing.twilio_format import decrypt, encrypt
+from callreel.sealing.twilio_format import Encryption, decrypt, encrypt
 
 KEY_SID = "CR" + "1" * 32
 KEY = rsa_key()
+
+
+def some_bytes(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
 
 
 class Meter(io.BytesIO):
@@ -101,6 +108,34 @@ def test_a_long_recording_passes_in_small_pieces() -> None:
     decrypt(source_again, back, private_pem(KEY), details)
     assert back.getvalue() == media
     assert max(file.largest for file in (source, target, source_again, back)) <= 64 * 1024 + 16
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    media=st.binary(min_size=1, max_size=300) | st.sampled_from([65535, 65537, 200_000]).map(some_bytes),
+    cuts=st.lists(st.integers(1, 70_000), max_size=5),
+    start=st.integers(0, 200_000),
+    size=st.integers(1, 70_000),
+)
+def test_any_place_of_what_was_written_reads_back_as_it_was(
+    media: bytes, cuts: list[int], start: int, size: int
+) -> None:
+    encryption, rest = Encryption(public_pem(KEY), KEY_SID), media
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for cut in [*cuts, len(media)]:
+            for piece in encryption.update(rest[:cut]):
+                file.write(piece)
+            rest = rest[cut:]
+        file.write(encryption.finish())
+        back = encryption.read_back(file.fileno(), len(media))
+        back.seek(start)
+        assert back.read(size) == media[start : start + size]
+        back.seek(-min(7, len(media)), os.SEEK_END)
+        assert (back.read(), back.read()) == (media[-7:], b"")
+        back.seek(0)
+        assert back.read(1) + back.read() == media
+        file.seek(0)
+        assert by_hand(file.read(), encryption.details) == media
 
 
 def test_a_source_that_gives_little_at_a_time_is_read_to_its_end() -> None:

@@ -58,7 +58,10 @@ class SealedAccount:
             clock=p.clock,
         )
 
-    async def take_in(self, media: bytes, kind: RecordingKind = RecordingKind.VOICE) -> Recording:
+    async def take_in(
+        self, media: bytes, kind: RecordingKind = RecordingKind.VOICE, *, trim_silence: bool = False
+    ) -> Recording:
+        """Voice is encrypted as it comes, where the account asks for it; what may be trimmed in a step of its own."""
         p = self.parts
 
         async def body() -> AsyncIterator[bytes]:
@@ -66,7 +69,7 @@ class SealedAccount:
 
         return await ingest(
             body(),
-            Intake(account_sid=self.sid, kind=kind),
+            Intake(account_sid=self.sid, kind=kind, trim_silence=trim_silence),
             announced_bytes=len(media),
             limit_bytes=1 << 30,
             births=p.births,

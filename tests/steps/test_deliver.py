@@ -348,7 +348,7 @@ async def test_an_encrypted_recording_is_ciphertext_everywhere_and_opens_with_th
 
 async def test_many_recordings_are_encrypted_in_shared_commits(stage: Stage) -> None:
     await encrypting(stage)
-    taken = await asyncio.gather(*(stage.take_in(a_wav(seed=n)) for n in range(12)))
+    taken = await asyncio.gather(*(stage.take_in(a_wav(seed=n), trim_silence=n % 2 == 0) for n in range(12)))
     sealed = await asyncio.gather(*(stage.step("seal", r) for r in taken))
     for made in sealed:
         assert await stage.look(made) == made
@@ -364,10 +364,12 @@ async def test_every_attempt_sends_the_same_ciphertext(stage: Stage) -> None:
     assert stage.objects(recording) == [recording.blob_sha256]
 
 
-async def test_two_sealings_at_once_leave_a_recording_that_opens(stage: Stage) -> None:
+@pytest.mark.parametrize("as_it_comes", [True, False])
+async def test_two_sealings_at_once_leave_a_recording_that_opens(stage: Stage, as_it_comes: bool) -> None:
     await encrypting(stage)
     body = a_wav()
-    taken = await stage.take_in(body)
+    taken = await stage.take_in(body, trim_silence=not as_it_comes)
+    assert taken.is_sealed == as_it_comes
     outcomes = await asyncio.gather(*(stage.step("seal", taken) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(o, Recording) for o in outcomes) == 1
     assert sum(isinstance(o, Outrun) for o in outcomes) == 3
@@ -380,7 +382,7 @@ async def test_two_sealings_at_once_leave_a_recording_that_opens(stage: Stage) -
 
 async def test_a_late_second_sealing_does_not_take_the_first_ones_bytes(stage: Stage) -> None:
     await encrypting(stage)
-    taken = await stage.take_in()
+    taken = await stage.take_in(trim_silence=True)
     await stage.step("seal", taken)
     with pytest.raises(Outrun):
         await stage.step("seal", taken)
@@ -389,7 +391,7 @@ async def test_a_late_second_sealing_does_not_take_the_first_ones_bytes(stage: S
 
 async def test_a_deleted_public_key_is_fatal_and_the_media_held(stage: Stage) -> None:
     key_sid = await encrypting(stage)
-    recording = await stage.take_in(callback=CALLBACK, events="failed")
+    recording = await stage.take_in(callback=CALLBACK, events="failed", trim_silence=True)
     await stage.parts.ledger.credentials.remove(stage.account_sid, CredentialKind.PUBLIC_KEY, key_sid)
     recording = await stage.carry(recording)
     assert (recording.state, recording.error_code, recording.is_held) == (State.FATAL, 16105, True)
@@ -400,7 +402,7 @@ async def test_a_deleted_public_key_is_fatal_and_the_media_held(stage: Stage) ->
 
 async def test_a_public_key_our_key_ring_does_not_open_parks_and_keeps_the_media_under_any_policy(stage: Stage) -> None:
     await encrypting(stage, fatal_error_policy=FatalErrorPolicy.DELETE)
-    recording = await stage.take_in()
+    recording = await stage.take_in(trim_silence=True)
     stage.parts.keyring = Keyring(MasterKey(b"x" * 32))
     recording = await stage.carry(recording)
     assert (recording.state, recording.error_code) == (State.PARKED, 16106)
@@ -409,7 +411,7 @@ async def test_a_public_key_our_key_ring_does_not_open_parks_and_keeps_the_media
 
 async def test_media_that_is_gone_before_it_is_sealed_is_parked_with_its_reason(stage: Stage) -> None:
     await encrypting(stage)
-    recording = await stage.take_in(callback=CALLBACK, events="failed")
+    recording = await stage.take_in(callback=CALLBACK, events="failed", trim_silence=True)
     stage.parts.spool.path_of(recording.sid).unlink()
     recording = await stage.carry(recording)
     assert (recording.state, recording.error_code) == (State.PARKED, 16111)

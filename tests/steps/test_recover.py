@@ -112,7 +112,7 @@ async def test_c7_ciphertext_that_was_never_committed_goes_at_start_and_not_whil
     stage: Stage,
 ) -> None:
     await encrypted(stage)
-    recording = await stage.take_in()
+    recording = await stage.take_in(trim_silence=True)
     extra = put(stage, stage.parts.spool.sealed_path_of(recording.sid, "0" * 64), age_s=10 * HOUR_S)
     assert (await run(stage, is_start=False)).discarded == []
     assert (await run(stage, is_start=True)).discarded == [extra.name]

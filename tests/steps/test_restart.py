@@ -147,9 +147,8 @@ async def test_a_sealed_blob_stays_the_blob(stage: Stage) -> None:
 async def test_media_that_was_never_sealed_is_encrypted_with_the_key_of_now(stage: Stage) -> None:
     old, new = [await stage.keep_public_key(public_pem(k)) for k in (rsa_key(), another_rsa_key())]
     await stage.choose(encryption_enabled=True, encryption_key_sid=old)
-    recording = await stage.take_in()
     await stage.parts.ledger.credentials.remove(stage.account_sid, CredentialKind.PUBLIC_KEY, old)
-    recording = await stage.carry(recording)
+    recording = await stage.carry(await stage.take_in())
     assert recording.error_code == 16105
     await stage.choose(encryption_enabled=True, encryption_key_sid=new)
     assert await again(stage, recording)

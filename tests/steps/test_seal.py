@@ -135,14 +135,27 @@ async def test_after_a_rotation_new_recordings_name_the_new_key_and_old_ones_the
     assert await opened(owner, new, tmp_path, another_rsa_key()) == some_wav(seed=2)
 
 
-async def test_a_key_deleted_while_recordings_wait_is_16105_and_no_other_key_is_taken(
-    owner: SealedAccount, key_sid: str
+async def test_what_waits_when_its_key_is_deleted_keeps_its_sealed_blob(
+    owner: SealedAccount, key_sid: str, tmp_path: Path
 ) -> None:
-    await owner.keep_public_key(public_pem(another_rsa_key()))
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid)
     waiting = await owner.take_in(some_wav())
     await owner.parts.ledger.credentials.remove(owner.sid, CredentialKind.PUBLIC_KEY, key_sid)
-    held = await owner.carry(waiting)
+    done = await owner.carry(waiting)
+    assert done.state is State.RELEASED
+    assert (done.encryption_details or {})["public_key_sid"] == key_sid
+    assert await opened(owner, done, tmp_path) == some_wav()
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_key_deleted_before_it_was_used_is_16105_and_no_other_key_is_taken(
+    owner: SealedAccount, key_sid: str, waits: bool
+) -> None:
+    await owner.keep_public_key(public_pem(another_rsa_key()))
+    await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid)
+    waiting = await owner.take_in(some_wav(), trim_silence=True) if waits else None
+    await owner.parts.ledger.credentials.remove(owner.sid, CredentialKind.PUBLIC_KEY, key_sid)
+    held = await owner.carry(waiting or await owner.take_in(some_wav()))
     assert (held.state, held.error_code) == (State.FATAL, 16105)
     assert held.is_held
     assert held.encryption_details is None
@@ -160,8 +173,8 @@ async def test_the_policy_delete_leaves_nothing_of_a_recording_without_a_key(
     owner: SealedAccount, key_sid: str
 ) -> None:
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid, fatal_error_policy=FatalErrorPolicy.DELETE)
-    waiting = await owner.take_in(some_wav())
     await owner.parts.ledger.credentials.remove(owner.sid, CredentialKind.PUBLIC_KEY, key_sid)
+    waiting = await owner.take_in(some_wav())
     erased = await owner.carry(waiting)
     assert (erased.state, erased.error_code) == (State.ERASED, 16105)
     assert not owner.parts.spool.path_of(waiting.sid).exists()
@@ -195,7 +208,7 @@ async def test_media_that_changed_in_the_spool_are_not_sealed_as_if_they_were_ri
     owner: SealedAccount, key_sid: str
 ) -> None:
     await owner.choose(encryption_enabled=True, encryption_key_sid=key_sid)
-    taken = await owner.take_in(some_wav())
+    taken = await owner.take_in(some_wav(), trim_silence=True)
     path = owner.parts.spool.path_of(taken.sid)
     altered = bytearray(path.read_bytes())
     altered[500] ^= 1

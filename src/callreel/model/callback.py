@@ -93,7 +93,8 @@ def rfc2822(moment: datetime) -> str:
 def parameters_of(recording: Recording, event: str, *, recording_url: str) -> list[tuple[str, str]]:
     """Every parameter of one event, in the order Twilio sends them.
 
-    `RecordingDuration` comes with `completed` only; `ErrorCode` is `0` on success.
+    `RecordingDuration` comes with `completed` only, `EncryptionDetails` not with `in-progress`; `ErrorCode` is `0`
+    on success.
     """
     told = [
         ("RecordingSource", recording.source),
@@ -111,7 +112,7 @@ def parameters_of(recording: Recording, event: str, *, recording_url: str) -> li
     told += [("RecordingStartTime", rfc2822(recording.start_time)), ("AccountSid", recording.account_sid)]
     if event == "completed":
         told.append(("RecordingDuration", str(recording.duration_s)))
-    details = details_for_callback(recording.encryption_details)
+    details = details_for_callback(recording.encryption_details) if event != "in-progress" else None
     if details is not None:
         told.append(("EncryptionDetails", details))
     return told

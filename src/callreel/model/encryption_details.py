@@ -52,7 +52,8 @@ def details_for_callback(details: Mapping[str, str] | None) -> str | None:
     """`EncryptionDetails` of a callback: a JSON string in the spelling of Twilio's table."""
     if details is None or is_envelope(details):
         return None
-    return json.dumps(dict(details), separators=(",", ":"))
+    told = {name: details[name] for name in ("type", *_RESPELLED) if name in details}
+    return json.dumps(told, separators=(",", ":"))
 
 
 def is_envelope(details: Mapping[str, str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag, UnsupportedAlgorithm
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from callreel.errors import EncryptionFailed, InvalidParameter, SealBroken
 from callreel.model.encryption_details import VOICE
 from callreel.sealing.private_key import read_private_key
+from callreel.sealing.reading_back import CiphertextReader
 
 ALGORITHM = VOICE
 CEK_BYTES = 32
@@ -35,26 +36,55 @@ _CEK_NAMES = ("encrypted_cek", "encryption_cek")
 _IV_NAMES = ("iv", "encryption_iv")
 
 
+class Encryption:
+    """One recording being encrypted: write what `update` gives, then what `finish` gives, once.
+
+    Key and IV are its own, so it is never used for other bytes than the ones it was begun for. `details` open what it
+    made, in the callback's spelling: `type`, `public_key_sid`, `encrypted_cek`, `iv`. Raises `EncryptionFailed` when
+    the public key cannot be used.
+    """
+
+    def __init__(self, public_key_pem: str, public_key_sid: str) -> None:
+        cek, iv = os.urandom(CEK_BYTES), os.urandom(IV_BYTES)
+        self.details = {
+            "type": ALGORITHM,
+            "public_key_sid": public_key_sid,
+            "encrypted_cek": base64.b64encode(_wrap(cek, public_key_pem)).decode("ascii"),
+            "iv": base64.b64encode(iv).decode("ascii"),
+        }
+        self._cek, self._iv = cek, iv
+        self._encryptor = Cipher(AES(cek), GCM(iv)).encryptor()
+
+    def update(self, plain: bytes) -> Iterator[bytes]:
+        """The ciphertext of these bytes, 64 KiB at a time: larger pieces cost six times as much in fresh memory."""
+        view = memoryview(plain)
+        for start in range(0, len(view), _CHUNK):
+            yield self._encryptor.update(view[start : start + _CHUNK])
+
+    def finish(self) -> bytes:
+        """What ends the file: its tag."""
+        return self._encryptor.finalize() + self._encryptor.tag
+
+    def read_back(self, descriptor: int, size_bytes: int) -> CiphertextReader:
+        """The first so many bytes of the media, as a file, from what was written to `descriptor` just now.
+
+        **Nothing is verified**: it is for looking at a file while it is ours alone, before anything is promised.
+        """
+        return CiphertextReader(descriptor, self._cek, self._iv, size_bytes)
+
+
 def encrypt(source: BinaryIO, target: BinaryIO, public_key_pem: str, public_key_sid: str) -> dict[str, str]:
     """Encrypt everything from source into target, 64 KiB at a time, and return the details that open it.
 
-    The details have the callback's spelling: `type`, `public_key_sid`, `encrypted_cek`, `iv`. Key and IV are new
-    at each call, so the output of a try that failed must not be mixed with another's. Raises
+    Key and IV are new at each call, so the output of a try that failed must not be mixed with another's. Raises
     `EncryptionFailed` when the public key cannot be used; then nothing was written.
     """
-    cek, iv = os.urandom(CEK_BYTES), os.urandom(IV_BYTES)
-    wrapped = _wrap(cek, public_key_pem)
-    encryptor = Cipher(AES(cek), GCM(iv)).encryptor()
+    encryption = Encryption(public_key_pem, public_key_sid)
     while chunk := source.read(_CHUNK):
-        target.write(encryptor.update(chunk))
-    target.write(encryptor.finalize())
-    target.write(encryptor.tag)
-    return {
-        "type": ALGORITHM,
-        "public_key_sid": public_key_sid,
-        "encrypted_cek": base64.b64encode(wrapped).decode("ascii"),
-        "iv": base64.b64encode(iv).decode("ascii"),
-    }
+        for piece in encryption.update(chunk):
+            target.write(piece)
+    target.write(encryption.finish())
+    return encryption.details
 
 
 def decrypt(

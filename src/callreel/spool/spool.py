@@ -5,7 +5,7 @@ is the media as it came, `<sid>.sealed.<begin of its SHA-256>` its ciphertext: e
 so that no second one can touch the bytes that a row already promises.
 
 Media is sealed at rest, drafts too, under a key that the row keeps: a file without a row cannot be opened by anybody.
-Ciphertext for a customer's own key lies there as it is.
+Ciphertext for a customer's own key lies there as it is; where media is encrypted as it comes, nothing else ever does.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from callreel.failpoints import reach
 from callreel.model.recording import Recording
 from callreel.model.sid import RecordingSid, parse_sid
 from callreel.spool.directory_sync import DirectorySync
-from callreel.spool.draft_file import Digests, DraftFile
+from callreel.spool.draft_file import Digests, DraftFile, Encryption, Hashes
 from callreel.spool.durable import (
     create_exclusively,
     free_bytes,
@@ -184,9 +184,16 @@ class Spool:
         if free - size_bytes < min(self._reserve_bytes, total // 20):
             raise SpoolFull()
 
-    def draft(self, sid: RecordingSid, *, limit_bytes: int, key: FileKey | None = None) -> Draft:
-        """Begin to receive a recording, to be sealed under this key."""
-        return Draft(self, sid, limit_bytes=limit_bytes, key=key)
+    def draft(
+        self,
+        sid: RecordingSid,
+        *,
+        limit_bytes: int,
+        key: FileKey | None = None,
+        encryption: Encryption | None = None,
+    ) -> Draft:
+        """Begin to receive a recording, to be sealed under this key, or encrypted for its owner."""
+        return Draft(self, sid, limit_bytes=limit_bytes, key=key, encryption=encryption)
 
     async def receive(
         self,
@@ -197,14 +204,15 @@ class Spool:
         announced_bytes: int | None,
         limit_bytes: int,
         key: FileKey | None = None,
+        encryption: Encryption | None = None,
         rewrite: Rewrite[T] | None = None,
     ) -> tuple[T, Digests]:
         """Stream a whole body in and keep it, or what `rewrite` makes of it, if `judge` returns; see `Draft.keep`.
 
-        It is sealed under `key`. Raises `BodyTooLarge`, and `BodyCutShort` when it is not as long as announced.
-        Nothing is left of a body that was not kept.
+        It is sealed under `key`; or encrypted by `encryption`, under the name of a ciphertext. Raises `BodyTooLarge`,
+        and `BodyCutShort` when it is not as long as announced. Nothing is left of a body that was not kept.
         """
-        async with self.draft(sid, limit_bytes=limit_bytes, key=key) as draft:
+        async with self.draft(sid, limit_bytes=limit_bytes, key=key, encryption=encryption) as draft:
             async for chunk in body:
                 await draft.write(chunk)
             if announced_bytes is not None and draft.size_bytes != announced_bytes:
@@ -377,8 +385,17 @@ class Draft:
     Used as a context manager it discards what was not kept.
     """
 
-    def __init__(self, spool: Spool, sid: RecordingSid, *, limit_bytes: int, key: FileKey | None = None) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        sid: RecordingSid,
+        *,
+        limit_bytes: int,
+        key: FileKey | None = None,
+        encryption: Encryption | None = None,
+    ) -> None:
         self._spool, self._sid, self._limit_bytes, self._key = spool, sid, limit_bytes, key
+        self._encryption = encryption
         self._file = self._new_file()
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
@@ -409,8 +426,9 @@ class Draft:
 
         What `rewrite` makes of it takes its place, and is judged in its turn. Returns the judgement and the digests
         of what was kept once file and name are both durable. Raises `SpoolFailed` when the disk refuses and
-        `NameTaken` rather than overwrite.
+        `NameTaken` rather than overwrite. What was encrypted as it came is never rewritten: one key, one content.
         """
+        assert rewrite is None or self._encryption is None
         gathered, self._gathered = self._gathered, []
         try:
             judgement = await self._spool._in_thread(self._settle, gathered, judge, rewrite)
@@ -469,16 +487,20 @@ class Draft:
 
     def _new_file(self) -> DraftFile:
         name = f"{parse_sid(self._sid[:2], self._sid)}.{secrets.token_hex(4)}"
-        return DraftFile(self._spool.tmp / name, self._key)
+        return DraftFile(self._spool.tmp / name, self._key, self._encryption)
 
     def _name(self) -> None:
         self._file.make_durable()
         reach("C2")
         try:
-            rename_without_replacing(self._file.path, self._spool.path_of(self._sid))
+            rename_without_replacing(self._file.path, self._final_path())
         except FileExistsError as why:
             raise NameTaken(f"The spool already holds {self._sid}") from why
         self._named = True
+
+    def _final_path(self) -> Path:
+        blob = self._file.digests().blob
+        return self._spool.path_of(self._sid) if blob is None else self._spool.sealed_path_of(self._sid, blob.sha256)
 
     def _remove(self) -> None:
         with self._turn:
@@ -486,22 +508,16 @@ class Draft:
             self._file.close()
             remove(self._file.path)
             if self._named:  # no row can name it: `keep` has not returned
-                remove(self._spool.path_of(self._sid))
+                remove(self._final_path())
 
 
 class _HashingWriter:
     """A writer that hashes what passes through."""
 
     def __init__(self, sink: BinaryIO) -> None:
-        self._sink = sink
-        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-        self._size_bytes = 0
+        self._sink, self._hashes = sink, Hashes()
+        self.digests = self._hashes.digests
 
     def write(self, chunk: bytes) -> int:
-        self._sha256.update(chunk)
-        self._md5.update(chunk)
-        self._size_bytes += len(chunk)
+        self._hashes.update(chunk)
         return self._sink.write(chunk)
-
-    def digests(self) -> Digests:
-        return Digests(size_bytes=self._size_bytes, sha256=self._sha256.hexdigest(), md5=self._md5.hexdigest())

@@ -39,7 +39,7 @@ async def ingest(
     """Receive, check and keep one recording.
 
     1. make sure there is room and a database, before the body is read
-    2. stream the body to the spool, hashing it
+    2. stream the body to the spool, hashing it; encrypted for the customer's key where the account asks for that
     3. check that it is audio, cut silence off where that is asked for, make file and name durable
     4. write row, call, job and first event in one transaction
 
@@ -57,6 +57,7 @@ async def ingest(
         announced_bytes=announced_bytes,
         limit_bytes=limit_bytes,
         rewrite=trimming,
+        encrypts=True,
     )
     sent_sha256, lasted_ms = kept.digests.sha256, kept.facts.duration_ms
     if trimming is not None and kept.state is State.SPOOLED:

@@ -49,6 +49,7 @@ async def restart(
     number, settings = await ledger.settings.current(recording.account_sid, recording.kind)
     refreshed = recording.changed(settings=settings, settings_id=number)
     facts = _anew(number) | {"next_attempt_at": at}
+    to = State.SEALED if refreshed.is_sealed else State.SPOOLED
     if refreshed.is_sealed:
         try:
             place = buckets.place_of(refreshed)
@@ -56,11 +57,12 @@ async def restart(
             if recording.upload_id is not None and _is_same_place(recording, refreshed, place):
                 facts["upload_id"] = recording.upload_id
         except InvalidDestination:
-            pass  # the delivery will say so, on the recording
+            # Whoever comes next says so, on the recording: the delivery, or sealing where no place was ever fixed.
+            to = State.SEALED if recording.object_key is not None else State.SPOOLED
     try:
         await ledger.move(
             refreshed,
-            State.SEALED if refreshed.is_sealed else State.SPOOLED,
+            to,
             reason=reason,
             deed=by.deed(
                 Action.DELIVERIES_RESTARTED,

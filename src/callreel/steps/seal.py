@@ -15,17 +15,16 @@ from callreel.errors import (
     EncryptionFailed,
     Final,
     InvalidDestination,
-    PublicKeyMissing,
     SealBroken,
 )
 from callreel.failpoints import reach
 from callreel.ledger.alerts import Alert
 from callreel.ledger.ledger import Ledger
 from callreel.media_keys import DESTROYED, MediaKeys
-from callreel.model.credential import CredentialKind
 from callreel.model.delivery_failure import ENCRYPTION_INTERNAL, level_of, parking_code, refusal_code
 from callreel.model.recording import Recording, State
 from callreel.model.storage_settings import RecordingKind
+from callreel.public_keys import fetch_public_key
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.twilio_format import encrypt
 from callreel.sealing.video_format import encrypt_video
@@ -48,6 +47,8 @@ async def seal(
 ) -> Recording:
     """Encrypt where the account asks for it, once, and fix bucket and object key in the row.
 
+    What was encrypted as it came in (`Births.receive`) is the blob already, whatever became of its key since.
+
     Final, under the account's policy: no key (16105), a key that does not work (16104), a bucket URL that can no
     longer be read (16111). No other key is ever taken in its place. What is ours to mend parks the recording and
     keeps the media whatever the policy: a stored key that does not open (16106), media that is not what was
@@ -58,9 +59,8 @@ async def seal(
     except InvalidDestination as why:
         code = refusal_code(why, kind=recording.kind)
         return await _give_up(recording, State.FATAL, code, why.message, ledger=ledger, clock=clock)
-    digests = Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
-    details = recording.encryption_details
-    if details is not None or recording.settings.encryption_enabled:
+    digests, details = _as_it_came(recording), recording.encryption_details
+    if not recording.is_sealed and (details is not None or recording.settings.encryption_enabled):
         try:
             details, digests = await _encrypt(recording, spool=spool, ledger=ledger, keyring=keyring, keys=keys)
         except Final as why:
@@ -85,9 +85,18 @@ async def seal(
         **(DESTROYED if details is not None else {}),  # the media is not needed again, nor to be opened
     )
     reach("C8")
-    if details is not None:
+    if details is not None and not recording.is_sealed:
         await spool.release(recording.sid)
     return sealed
+
+
+def _as_it_came(recording: Recording) -> Digests:
+    """The digests of the one file the spool has of it: the media, or what was encrypted as it came in."""
+    if recording.blob_sha256 is None:
+        return Digests(size_bytes=recording.media_size_bytes, sha256=recording.media_sha256, md5=recording.media_md5)
+    assert recording.blob_size_bytes is not None
+    assert recording.blob_md5 is not None
+    return Digests(size_bytes=recording.blob_size_bytes, sha256=recording.blob_sha256, md5=recording.blob_md5)
 
 
 async def _encrypt(
@@ -96,14 +105,8 @@ async def _encrypt(
     if recording.encryption_details is not None:  # encrypted at its source: it moves as it is
         copying = partial(_copy_unaltered, recording, recording.encryption_details)
         return await spool.write_sealed(recording.sid, copying, key=await keys.of_media(recording))
-    key_sid = recording.settings.encryption_key_sid
-    if key_sid is None:
-        raise PublicKeyMissing("Encryption is on and EncryptionKeySid is not set")
-    sealed = await ledger.credentials.find_sealed(recording.account_sid, CredentialKind.PUBLIC_KEY, key_sid)
-    if sealed is None:
-        raise PublicKeyMissing(f"The public key {key_sid} no longer exists")
-    pem = keyring.open(sealed, table="credentials", row=key_sid, account=recording.account_sid).decode()
     try:
+        pem, key_sid = await fetch_public_key(recording.account_sid, recording.settings, ledger=ledger, keyring=keyring)
         encrypting = partial(_encrypt_unaltered, recording, pem, key_sid)
         return await spool.write_sealed(recording.sid, encrypting, key=await keys.of_media(recording))
     except ValueError as why:
