@@ -103,7 +103,8 @@ class CallbackWish:
 class Recording:
     """One recording as its row says it is. Sizes in bytes, digests in lower-case hex, times in UTC.
 
-    `sealed_at_rest` says that the media lies sealed in spool and storage, `media_key_wrapped` holds what opens it.
+    `sealed_at_rest` says that the media lies sealed in spool and storage, `media_key_wrapped` holds what opens it. What
+    was encrypted for the customer as it came never had such a key, is a blob from the first, and has no `media_md5`.
     `video` is the track of a video recording, None for voice. `source_sid` names the source a moved recording came
     from, `source_recording_sid` what it was called there, `price` what it had cost there. `carried` is true while a
     worker takes the recording from step to step under one job; it is not stored.
