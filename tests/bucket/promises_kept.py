@@ -8,8 +8,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES, PutOptions
+from callreel.bucket.doctor import Check, Outcome, Wanted, examine
 from callreel.bucket.s3 import S3Bucket
-from callreel.errors import BucketRefused
+from callreel.clock import SystemClock
+from callreel.errors import BucketRefused, BucketStumbled
 from callreel.model.evidence import weigh
 from callreel.model.object_lock import LockMode, ObjectLock
 from tests.bucket.blobs import some_blob
@@ -30,6 +32,18 @@ async def put_in_parts(bucket: S3Bucket, key: str, asked: PutOptions):  # type: 
     blob = some_blob(MULTIPART_ABOVE_BYTES + 1000)
     upload = await bucket.begin_upload(key, asked)
     return blob, await bucket.finish_upload(key, upload, blob, asked)
+
+
+async def looked_over(bucket: S3Bucket) -> dict[str, Check]:
+    """What the connection test finds for settings that ask for Object Lock."""
+    wanted = Wanted(
+        destination=bucket.destination,
+        options=PutOptions(content_type="text/plain"),
+        wants_lock=True,
+        origin="https://callreel.example",
+        configure_cors=False,
+    )
+    return {check.name: check for check in await examine(bucket, wanted, clock=SystemClock())}
 
 
 class SealedPromises:
@@ -93,6 +107,71 @@ class SealedPromises:
         for _ in range(2):
             answer = await locked.put("calls/RE5", blob, asked)
             weigh(answer, sha256=blob.sha256, md5=blob.md5)
+
+    async def test_a_legal_hold_is_set_and_lifted_on_what_was_stored(self, locked: S3Bucket) -> None:
+        blob = some_blob()
+        stored = await locked.put("calls/RE9", blob, options())
+        for _ in range(2):  # may be repeated
+            await locked.hold("calls/RE9", version_id=stored.version_id, is_on=True)
+        facts = await locked.head("calls/RE9")
+        assert facts is not None
+        assert facts.lock == ObjectLock(legal_hold=True)
+        assert facts.version_id == stored.version_id
+        with pytest.raises((BucketRefused, BucketStumbled)):
+            await locked.remove("calls/RE9", version_id=stored.version_id)
+        assert b"".join([p async for p in locked.read("calls/RE9")]) == blob.read(0, blob.size_bytes)
+        for _ in range(2):
+            await locked.hold("calls/RE9", version_id=stored.version_id, is_on=False)
+        await locked.remove("calls/RE9", version_id=stored.version_id)
+        assert await locked.head("calls/RE9") is None
+
+    async def test_a_legal_hold_leaves_the_time_as_it_is(self, locked: S3Bucket) -> None:
+        asked = lock()
+        stored = await locked.put("calls/RE10", some_blob(), options(lock=asked))
+        for is_on in (True, False):
+            await locked.hold("calls/RE10", version_id=stored.version_id, is_on=is_on)
+            facts = await locked.head("calls/RE10")
+            assert facts is not None
+            assert facts.lock == ObjectLock(mode=asked.mode, retain_until=asked.retain_until, legal_hold=is_on)
+
+    async def test_a_legal_hold_of_what_is_not_there_is_told(self, locked: S3Bucket) -> None:
+        with pytest.raises((BucketRefused, BucketStumbled)):
+            await locked.hold("calls/RE11", version_id=None, is_on=True)
+        assert await locked.head("calls/RE11") is None
+
+    async def test_a_bucket_without_the_lock_holds_nothing_and_keeps_the_object(self, bucket: S3Bucket) -> None:
+        blob = some_blob()
+        await bucket.put("calls/RE12", blob, options())
+        with pytest.raises(BucketRefused, match="no Object Lock"):
+            await bucket.hold("calls/RE12", version_id=None, is_on=True)
+        assert b"".join([p async for p in bucket.read("calls/RE12")]) == blob.read(0, blob.size_bytes)
+
+    async def test_the_connection_test_finds_the_lock_and_leaves_nothing(self, locked: S3Bucket, control) -> None:  # type: ignore[no-untyped-def]
+        found = await looked_over(locked)
+        assert (found["versioning"].outcome, found["object-lock"].outcome) == (Outcome.PASSED, Outcome.PASSED), found
+        assert found["object-lock"].detail == (
+            "The bucket has Object Lock. Locking was not tried: a locked test object could not be removed"
+        )
+        for name in ("put", "multipart", "read", "delete"):
+            assert found[name].outcome is Outcome.PASSED, found[name]
+        assert control.list_object_versions(Bucket=locked.destination.bucket).get("Versions", []) == []
+
+    async def test_the_connection_test_says_that_the_bucket_itself_locks_what_it_is_given(
+        self,
+        locked: S3Bucket,
+        control,  # type: ignore[no-untyped-def]
+    ) -> None:
+        rule = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}
+        control.put_object_lock_configuration(
+            Bucket=locked.destination.bucket,
+            ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule},
+        )
+        found = await looked_over(locked)
+        assert found["object-lock"].outcome is Outcome.PASSED
+        assert found["put"].outcome is Outcome.PASSED, found["put"]
+        assert found["delete"].outcome is Outcome.WARNING
+        assert "locks what it is given" in found["delete"].detail
+        assert "callreel-test-" in found["delete"].remedy
 
     async def test_a_bucket_without_the_lock_refuses_with_a_remedy(self, bucket: S3Bucket) -> None:
         for attempt in (

@@ -26,6 +26,7 @@ from callreel.clock import Clock
 from callreel.errors import (
     AddressBlocked,
     BucketRefused,
+    BucketStumbled,
     BucketUnreachable,
     CallreelError,
     EvidenceMismatch,
@@ -241,9 +242,27 @@ class _Doctor:
         return Check("read", Outcome.PASSED, "What was stored was read back")
 
     async def _delete(self) -> Check:
-        for version_id in reversed(self.stored):
-            await self.bucket.remove(self.key, version_id=version_id)
+        try:
+            for version_id in reversed(self.stored):
+                await self.bucket.remove(self.key, version_id=version_id)
+        except (BucketRefused, BucketStumbled) as why:
+            if locked := await self._locked_by_the_bucket():
+                return locked
+            raise why
         return Check("delete", Outcome.PASSED, "The test object is removed")
+
+    async def _locked_by_the_bucket(self) -> Check | None:
+        """What is to be said when the bucket's default retention keeps the test object; None when it does not."""
+        try:
+            facts = await self.bucket.head(self.key)
+        except CallreelError:
+            return None  # a key that may not look: what was said of the removal stands
+        if facts is None or facts.lock is None or facts.lock.retain_until is None:
+            return None
+        until = f"{facts.lock.retain_until:%Y-%m-%d %H:%M} UTC"
+        detail = f"The bucket locks what it is given, by its default retention: the test object stays until {until}"
+        remedy = f"{self.key} may be removed after that; recordings are kept as long, whatever callreel is asked"
+        return Check("delete", Outcome.WARNING, detail, remedy)
 
     # --- The bucket --------------------------------------------------------------------------------------------------
 

@@ -251,7 +251,9 @@ class S3Bucket:
     async def keeps_versions(self) -> bool:
         """Whether the bucket keeps versions now. Needs s3:GetBucketVersioning."""
         reply = await self._wire.ask("GET", "", query=[("versioning", "")])
-        return _document(reply, "VersioningConfiguration").text("Status") == "Enabled"
+        # moto names its answer after the call; what it says of the status is the same.
+        answer = _document(reply, "VersioningConfiguration", "GetBucketVersioningResponse")
+        return answer.text("Status") == "Enabled"
 
     async def has_object_lock(self) -> bool:
         """Whether the bucket has Object Lock. Needs s3:GetBucketObjectLockConfiguration."""
@@ -349,8 +351,11 @@ class S3Bucket:
 
     def _refusal_of(self, reply: Reply, options: PutOptions) -> Exception:
         """The error of a put or begin. One that says there is no Object Lock is the bucket's no, not a mistake."""
+        return self._refusal_of_lock(reply) if options.lock is not None else self._wire.refusal(reply)
+
+    def _refusal_of_lock(self, reply: Reply) -> Exception:
         error = self._wire.refusal(reply)
-        if options.lock is None or not isinstance(error, BucketStumbled) or not _says_no_lock(error):
+        if not isinstance(error, BucketStumbled) or not _says_no_lock(error):
             return error
         return BucketRefused(
             error.code,
@@ -380,7 +385,7 @@ class S3Bucket:
     async def _put_lock(self, key: str, version_id: str | None, name: str, body: bytes) -> None:
         reply = await self._put_document(key, name, version_id, body)
         if not reply.is_success:
-            raise self._wire.refusal(reply)
+            raise self._refusal_of_lock(reply)
         if reply.headers.get("ETag"):
             raise BucketStumbled("LockNotKnown", "the provider does not know Object Lock", status=reply.status)
 
