@@ -150,7 +150,8 @@ class SealedPromises:
         found = await looked_over(locked)
         assert (found["versioning"].outcome, found["object-lock"].outcome) == (Outcome.PASSED, Outcome.PASSED), found
         assert found["object-lock"].detail == (
-            "The bucket has Object Lock. Locking was not tried: a locked test object could not be removed"
+            "The bucket has Object Lock, and this key may set and lift a legal hold. "
+            "Locking was not tried: a locked test object could not be removed"
         )
         for name in ("put", "multipart", "read", "delete"):
             assert found[name].outcome is Outcome.PASSED, found[name]

@@ -315,11 +315,23 @@ class _Doctor:
 
     async def _object_lock(self) -> Check:
         if await self.bucket.has_object_lock():
-            detail = "The bucket has Object Lock. Locking was not tried: a locked test object could not be removed"
-            return Check("object-lock", Outcome.PASSED, detail)
+            return await self._legal_hold()
         detail = "The settings ask for Object Lock, and the bucket has none: every delivery would be refused"
         remedy = "Switch Object Lock on for the bucket, or take ObjectLockMode and ObjectLockLegalHold out"
         return Check("object-lock", Outcome.FAILED, detail, remedy)
+
+    async def _legal_hold(self) -> Check:
+        """Lift a hold the test object does not have: that changes nothing, and takes the permission to set one."""
+        not_tried = "Locking was not tried: a locked test object could not be removed"
+        if not self.stored:
+            return Check("object-lock", Outcome.PASSED, f"The bucket has Object Lock. {not_tried}")
+        try:
+            await self.bucket.hold(self.key, version_id=self.stored[-1], is_on=False)
+        except (BucketRefused, BucketStumbled) as why:
+            detail = f"The bucket has Object Lock, and this key may neither set nor lift a legal hold: {why.message}"
+            return Check("object-lock", Outcome.WARNING, detail, self._allow("s3:PutObjectLegalHold"))
+        detail = f"The bucket has Object Lock, and this key may set and lift a legal hold. {not_tried}"
+        return Check("object-lock", Outcome.PASSED, detail)
 
     # --- Words -------------------------------------------------------------------------------------------------------
 
