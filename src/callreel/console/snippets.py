@@ -74,9 +74,9 @@ console.log(recording.status, recording.links.media);"""
     return [("JSON", "json", resource), ("curl", "curl", curl), ("Python", "python", python), ("Node", "node", node)]
 
 
-def coloured(resource: object) -> Markup:
-    """JSON with its names, texts and other values told apart by colour."""
-    text = json.dumps(resource, indent=2, ensure_ascii=False)
+def coloured(value: object) -> Markup:
+    """A value as JSON, with its names, texts and other values told apart by colour."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
     parts, at = [], 0
     for token in _TOKENS.finditer(text):
         parts.append(escape(text[at : token.start()]))

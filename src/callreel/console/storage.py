@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,6 +12,7 @@ from starlette.routing import Route
 from callreel.bucket.policy import Purpose, as_cloudformation, as_terraform, policy
 from callreel.console.fields import Fields
 from callreel.console.pages import page
+from callreel.console.snippets import coloured
 from callreel.console.visit import Visit, back, screen
 from callreel.errors import InvalidDestination, InvalidParameter, Refused
 from callreel.model.credential import Credential, CredentialKind
@@ -154,7 +154,7 @@ def _policies(visit: Visit, settings: StorageSettings, place: Destination | None
     if shape == "terraform":
         text = as_terraform(document).rstrip()
     else:
-        text = json.dumps(as_cloudformation(document) if shape == "cloudformation" else document, indent=2)
+        text = coloured(as_cloudformation(document) if shape == "cloudformation" else document)
     return {"purpose": purpose, "shape": shape, "text": text, "shapes": SHAPES}
 
 

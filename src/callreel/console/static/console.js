@@ -25,6 +25,9 @@ addEventListener("submit", (event) => {
   setTimeout(() => [...event.target.elements].forEach((field) => (field.disabled = false)));
 });
 
+// On a narrow screen the pages' names stand in a row that is longer than it.
+document.querySelector(".nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Menus close when something else is clicked.
 addEventListener("click", (event) => {
   document.querySelectorAll("details[data-closes][open]").forEach((menu) => {
