@@ -43,6 +43,7 @@ class Health:
     title: str
     tone: str
     more: str
+    bucket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +127,13 @@ def _tiles(glance: Glance) -> tuple[Tile, ...]:
 
 
 def _health(glance: Glance) -> Health | None:
-    trouble, written = glance.trouble, glance.last_write
+    trouble = glance.trouble
+    written, bucket = glance.last_write or (None, "")
     if trouble is not None and (written is None or trouble.at > written):
         said = f"{trouble.code}, {since(trouble.at, glance.as_of)} ago"
-        return Health("Your bucket does not take it", "warn", said)
+        return Health("Your bucket does not take it", "warn", said, bucket)
     if written is not None:
-        return Health("Bucket reachable", "ok", f"Last write {since(written, glance.as_of)} ago")
+        return Health("Bucket reachable", "ok", f"Last write {since(written, glance.as_of)} ago", bucket)
     return None
 
 

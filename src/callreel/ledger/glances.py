@@ -72,7 +72,7 @@ async def _look(connection: AsyncConnection, account_sid: AccountSid, *, kept: i
             at = min(max(HOURS - 1 - int(row.ago), 0), HOURS - 1)
             hours[at] = (hours[at][0] + row.total, hours[at][1] + int(row.length or 0))
     newest = [
-        Stored(row.date_created, State(row.state), row.is_external, row.verified_at)
+        Stored(row.date_created, State(row.state), row.is_external, row.verified_at, row.bucket)
         for row in await connection.execute(newest_stored(account_sid))
     ]
     waiting = (await connection.execute(unfinished_by_state(account_sid))).all()
@@ -106,7 +106,7 @@ def newest_stored(account_sid: AccountSid) -> Select[Any]:
     """Of the newest of the account those that are voice and were not deleted."""
     c = recordings.c
     newest = (
-        select(c.date_created, c.state, c.is_external, c.verified_at, c.kind, c.deleted_at)
+        select(c.date_created, c.state, c.is_external, c.verified_at, c.bucket, c.kind, c.deleted_at)
         .where(c.account_sid == account_sid)
         .order_by(c.date_created.desc(), c.sid.desc())
         .limit(NEWEST)

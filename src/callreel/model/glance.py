@@ -40,6 +40,7 @@ class Stored:
     state: State
     is_external: bool
     verified_at: datetime | None
+    bucket: str | None
 
     @property
     def is_stored(self) -> bool:
@@ -89,9 +90,11 @@ class Glance:
         return statistics.median(took) if took else None
 
     @property
-    def last_write(self) -> datetime | None:
-        """When a recording was last proved in the account's bucket, of the newest."""
-        return max((e.verified_at for e in self.newest if e.is_external and e.verified_at), default=None)
+    def last_write(self) -> tuple[datetime, str] | None:
+        """When a recording was last proved in a bucket of the account's, of the newest, and in which."""
+        return max(
+            ((e.verified_at, e.bucket or "") for e in self.newest if e.is_external and e.verified_at), default=None
+        )
 
     def count(self, *states: State) -> int:
         """Unfinished recordings in any of these states."""
