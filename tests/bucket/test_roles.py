@@ -10,6 +10,7 @@ from pathlib import Path
 import aiohttp
 import boto3
 import pytest
+from aiohttp import web
 from botocore.exceptions import ClientError
 
 from callreel.bucket.own_identity import OwnIdentity
@@ -102,7 +103,7 @@ async def test_a_role_that_asks_for_an_external_id_is_never_asked_for_without_on
 
 
 async def test_a_role_bound_to_one_account_is_denied_to_another(installation: Installation, sts: EmbeddedSts) -> None:
-    policy = trust_policy("arn:aws:iam::111111111111:role/callreel", ROLE, account_sid=ACCOUNT)
+    policy = trust_policy("arn:aws:iam::111111111111:role/callreel", ROLE.external_id, account_sid=ACCOUNT)
     bound = policy["Statement"][0]["Condition"]["StringEquals"]
     sts.add_role(ARN, external_id=bound["sts:ExternalId"], session_name=bound["sts:RoleSessionName"])
     roles = installation.roles()
@@ -211,6 +212,44 @@ async def test_a_containers_role_is_found(installation: Installation, sts: Embed
     assert sts.calls["GET /v2/credentials/1234"] == 1
 
 
+@pytest.mark.parametrize("kind", ["instance", "container", "web identity"])
+async def test_the_installations_own_keys_are_renewed_before_they_end_and_last_while_renewing_fails(
+    installation: Installation, sts: EmbeddedSts, clock: SetClock, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "token").write_text("a.web.token")
+    sts.add_web_token("a.web.token", ARN)
+    web_identity = {"AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"), "AWS_ROLE_ARN": ARN}
+    container = {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1234"}
+    environ, asked = {
+        "instance": ({}, "PUT /latest/api/token"),
+        "container": (container, "GET /v2/credentials/1234"),
+        "web identity": (web_identity, "AssumeRoleWithWebIdentity"),
+    }[kind]
+    roles = installation.roles(environ, metadata=kind != "web identity")
+
+    async def take_on() -> int:
+        """How often its own keys were asked for, once a role was taken on anew with them."""
+        roles.forget(ACCOUNT, ROLE, region="us-east-1")
+        await roles.keys_of(ACCOUNT, ROLE, region="us-east-1")
+        return sts.calls[asked]
+
+    assert await take_on() == 1
+    clock.advance(55 * 60 - 1)
+    assert await take_on() == 1
+    clock.advance(1)
+    assert await take_on() == 2
+    clock.advance(56 * 60)  # what lasts another four minutes is still good for a role, whatever became of the service
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sts, "_metadata", lambda request: web.Response(status=500))
+        patch.setattr(sts, "_web_tokens", {})
+        await take_on()
+        clock.advance(5 * 60)
+        with pytest.raises(BucketStumbled):
+            await take_on()
+    before = sts.calls[asked]
+    assert await take_on() == before + 1
+
+
 async def test_no_metadata_service_is_asked_unless_switched_on(installation: Installation, sts: EmbeddedSts) -> None:
     with pytest.raises(BucketStumbled, match="INSTANCE_ROLE"):
         await installation.roles({}).keys_of(ACCOUNT, ROLE, region="us-east-1")
@@ -247,7 +286,7 @@ def test_keys_do_not_show_in_their_repr() -> None:
 @pytest.mark.parametrize("principal", ["*", "arn:aws:iam::123456789012:*", "arn:aws:s3:::bucket", ""])
 def test_a_trust_policy_never_trusts_everybody(principal: str) -> None:
     with pytest.raises(InvalidParameter):
-        trust_policy(principal, ROLE, account_sid=ACCOUNT)
+        trust_policy(principal, ROLE.external_id, account_sid=ACCOUNT)
 
 
 async def test_the_stand_in_denies_a_real_client_that_sends_no_external_id(sts: EmbeddedSts, clock: SetClock) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from callreel.sealing.twilio_format import encrypt
 from tests.cli.conftest import Callreel, document
@@ -95,6 +101,27 @@ def test_a_failure_leaves_the_file_that_was_there(case: Case) -> None:
     assert case.decrypt("--force").exit_code == 1
     assert case.out.read_bytes() == b"mine"
     assert case.left() == ["call.wav"]
+
+
+@pytest.mark.parametrize("left", [0, 15, 16, 1000, -1])
+def test_what_was_cut_short_leaves_nothing_behind(case: Case, left: int) -> None:
+    case.sealed.write_bytes(case.sealed.read_bytes()[:left])
+    refused = case.decrypt()
+    assert (refused.exit_code, refused.stdout, case.left()) == (1, "", [])
+    assert "cut short" in refused.stderr
+
+
+@pytest.mark.parametrize("names", [["encrypted_cek"], ["iv"], ["encrypted_cek", "iv"]])
+def test_details_that_name_another_recordings_key_leave_nothing_behind(
+    case: Case, tmp_path: Path, names: list[str]
+) -> None:
+    public = load_pem_private_key((tmp_path / "key.pem").read_bytes(), None).public_key()
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    others = encrypt(io.BytesIO(AUDIO), io.BytesIO(), pem, "CR" + "1" * 32)
+    (tmp_path / "details.json").write_text(json.dumps(case.details | {name: others[name] for name in names}))
+    refused = case.decrypt()
+    assert (refused.exit_code, refused.stdout, case.left()) == (1, "", [])
+    assert "the details are another's" in refused.stderr
 
 
 def test_a_missing_file_is_wrong_usage(case: Case) -> None:

@@ -91,3 +91,55 @@ def test_manage_with_object_lock_has_what_versions_holds_and_the_test_need(callr
             assert f"s3:{action}" in shown
     plain = json.dumps(document(callreel(*WANTED, "--for", "manage")))
     assert "LegalHold" not in plain
+
+
+# --- A role in place of a key ----------------------------------------------------------------------------------------
+
+ACCOUNT = "AC" + "1" * 32
+TRUST = ("--trust", "arn:aws:iam::111111111111:role/callreel", "--external-id", "an-external-id", "--account", ACCOUNT)
+
+
+def test_a_roles_trust_is_for_this_installation_this_external_id_and_this_account(callreel: Callreel) -> None:
+    found = document(callreel(*WANTED, *TRUST))
+    assert found["policy"] == document(callreel(*WANTED))
+    (statement,) = found["trust_policy"]["Statement"]
+    assert statement["Principal"] == {"AWS": "arn:aws:iam::111111111111:role/callreel"}
+    assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Condition"] == {
+        "StringEquals": {"sts:ExternalId": "an-external-id", "sts:RoleSessionName": f"callreel-{ACCOUNT}"}
+    }
+
+
+def test_every_format_makes_the_role_and_gives_it_the_policy(callreel: Callreel) -> None:
+    trust = document(callreel(*WANTED, *TRUST))["trust_policy"]
+    template = document(callreel(*WANTED, *TRUST, "--format", "cloudformation"))
+    role = template["Resources"]["CallreelRole"]["Properties"]
+    assert role["AssumeRolePolicyDocument"] == trust
+    assert role["ManagedPolicyArns"] == [{"Ref": "CallreelBucketPolicy"}]
+    made = document(callreel(*WANTED, *TRUST, "--format", "terraform", "--json"))["resource"]
+    assert json.loads(made["aws_iam_role"]["callreel"]["assume_role_policy"]) == trust
+    assert made["aws_iam_role_policy_attachment"]["callreel"] == {
+        "role": "${aws_iam_role.callreel.name}",
+        "policy_arn": "${aws_iam_policy.callreel.arn}",
+    }
+    hcl = callreel(*WANTED, *TRUST, "--format", "terraform").stdout
+    assert '"sts:ExternalId" = "an-external-id"' in hcl
+    assert "policy_arn = aws_iam_policy.callreel.arn" in hcl
+    assert hcl.count("{") == hcl.count("}")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        TRUST[:2],
+        TRUST[:4],
+        TRUST[2:],
+        ("--trust", "*", *TRUST[2:]),
+        ("--trust", "arn:aws:iam::111111111111:*", *TRUST[2:]),
+        (*TRUST[:3], "x", *TRUST[4:]),
+        (*TRUST[:5], "AC1"),
+    ],
+)
+def test_a_trust_that_would_be_wider_is_wrong_usage(callreel: Callreel, asked: tuple[str, ...]) -> None:
+    refused = callreel(*WANTED, *asked)
+    assert (refused.exit_code, refused.stdout) == (2, "")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from callreel.parts import Parts
 from tests.sealing.keys import private_pem, public_pem, rsa_key
@@ -12,6 +14,11 @@ from tests.web.conftest import UNKNOWN, Caller
 
 AWS, KEYS = "/v1/Credentials/AWS", "/v1/Credentials/PublicKeys"
 ACCESS = "AKIAIOSFODNN7EXAMPLE:" + "k" * 40
+
+
+def elliptic_pem() -> str:
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 async def test_a_credential_from_creation_to_deletion(acme: Caller) -> None:
@@ -50,6 +57,27 @@ async def test_a_private_key_pasted_as_public_is_refused_and_not_repeated(acme: 
     assert "private" in answer.json()["message"].lower()
     assert b"MII" not in answer.body
     assert (await acme.get(KEYS)).json()["credentials"] == []
+
+
+@pytest.mark.parametrize(
+    ("pem", "code"),
+    [
+        (elliptic_pem(), 70101),
+        (public_pem(rsa_key(1024)), 70102),
+        (public_pem(rsa_key(2048, 3)), 70103),
+        (public_pem(rsa_key())[:300], 70104),
+    ],
+    ids=["elliptic", "short", "exponent", "cut short"],
+)
+async def test_a_weak_or_malformed_key_is_refused_with_its_code_and_not_kept(acme: Caller, pem: str, code: int) -> None:
+    answer = await acme.post(KEYS, {"PublicKey": pem})
+    assert (answer.status, answer.json()["code"]) == (400, code)
+    assert (await acme.get(KEYS)).json()["credentials"] == []
+
+
+@pytest.mark.parametrize("bits", [3072, 4096])
+async def test_longer_keys_are_callreels_own_extension(acme: Caller, bits: int) -> None:
+    assert (await acme.post(KEYS, {"PublicKey": public_pem(rsa_key(bits))})).status == 201
 
 
 @pytest.mark.parametrize(

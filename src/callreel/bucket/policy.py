@@ -19,6 +19,8 @@ _LOCK_OF_BUCKET = ["s3:GetBucketObjectLockConfiguration", "s3:GetBucketVersionin
 _CORS = ["s3:GetBucketCORS", "s3:PutBucketCORS"]
 _KMS = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
 
+_ROLE_NAME, _POLICY_ARN = "aws_iam_role.callreel.name", "aws_iam_policy.callreel.arn"  # as Terraform refers to them
+
 
 def policy(
     bucket: str,
@@ -55,27 +57,46 @@ def policy(
     return {"Version": "2012-10-17", "Statement": statements}
 
 
-def as_cloudformation(document: dict[str, Any]) -> dict[str, Any]:
-    """A template with the policy, ready to be attached to a user."""
+def as_cloudformation(document: dict[str, Any], trust: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A template with the policy, ready to be attached to a user; with `trust` also the role that has it."""
+    resources: dict[str, Any] = {
+        "CallreelBucketPolicy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
+    }
+    outputs: dict[str, Any] = {"PolicyArn": {"Value": {"Ref": "CallreelBucketPolicy"}}}
+    if trust is not None:
+        role = {"AssumeRolePolicyDocument": trust, "ManagedPolicyArns": [{"Ref": "CallreelBucketPolicy"}]}
+        resources["CallreelRole"] = {"Type": "AWS::IAM::Role", "Properties": role}
+        outputs["RoleArn"] = {"Value": {"Fn::GetAtt": ["CallreelRole", "Arn"]}}
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": "What callreel's access key may do in its bucket",
-        "Resources": {
-            "CallreelBucketPolicy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": document}}
-        },
-        "Outputs": {"PolicyArn": {"Value": {"Ref": "CallreelBucketPolicy"}}},
+        "Description": "What callreel may do in its bucket",
+        "Resources": resources,
+        "Outputs": outputs,
     }
 
 
-def as_terraform(document: dict[str, Any]) -> str:
-    """A resource with the policy, in HCL."""
+def as_terraform(document: dict[str, Any], trust: dict[str, Any] | None = None) -> str:
+    """A resource with the policy, in HCL; with `trust` also the role that has it."""
     body = _hcl(document, 1)
-    return f'resource "aws_iam_policy" "callreel" {{\n  name   = "callreel"\n  policy = jsonencode({body})\n}}\n'
+    shown = f'resource "aws_iam_policy" "callreel" {{\n  name   = "callreel"\n  policy = jsonencode({body})\n}}\n'
+    if trust is None:
+        return shown
+    return (
+        f'{shown}\nresource "aws_iam_role" "callreel" {{\n  name               = "callreel"\n'
+        f"  assume_role_policy = jsonencode({_hcl(trust, 1)})\n}}\n"
+        '\nresource "aws_iam_role_policy_attachment" "callreel" {\n'
+        f"  role       = {_ROLE_NAME}\n  policy_arn = {_POLICY_ARN}\n}}\n"
+    )
 
 
-def as_terraform_json(document: dict[str, Any]) -> dict[str, Any]:
-    """The same resource in Terraform's JSON syntax."""
-    return {"resource": {"aws_iam_policy": {"callreel": {"name": "callreel", "policy": json.dumps(document)}}}}
+def as_terraform_json(document: dict[str, Any], trust: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The same resources in Terraform's JSON syntax."""
+    made: dict[str, Any] = {"aws_iam_policy": {"callreel": {"name": "callreel", "policy": json.dumps(document)}}}
+    if trust is not None:
+        made["aws_iam_role"] = {"callreel": {"name": "callreel", "assume_role_policy": json.dumps(trust)}}
+        attached = {"role": f"${{{_ROLE_NAME}}}", "policy_arn": f"${{{_POLICY_ARN}}}"}
+        made["aws_iam_role_policy_attachment"] = {"callreel": attached}
+    return {"resource": made}
 
 
 def check_names(bucket: str, prefix: str) -> None:
@@ -94,7 +115,9 @@ def _allow(sid: str, actions: list[str], resource: str) -> dict[str, Any]:
 def _hcl(value: Any, depth: int) -> str:
     pad, inner = "  " * depth, "  " * (depth + 1)
     if isinstance(value, dict):
-        lines = [f"{inner}{name} = {_hcl(item, depth + 1)}\n" for name, item in value.items()]
+        # "sts:ExternalId" is no identifier, and a key in quotes is as good.
+        keys = {name: name if name.isidentifier() else json.dumps(name) for name in value}
+        lines = [f"{inner}{keys[name]} = {_hcl(item, depth + 1)}\n" for name, item in value.items()]
         return f"{{\n{''.join(lines)}{pad}}}"
     if isinstance(value, list):
         lines = [f"{inner}{_hcl(item, depth + 1)},\n" for item in value]

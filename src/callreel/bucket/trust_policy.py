@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from callreel.errors import InvalidParameter
-from callreel.model.aws_role import AwsRole, session_name_of
+from callreel.model.aws_role import check_external_id, session_name_of
 from callreel.model.sid import AccountSid
 
 _PRINCIPAL = re.compile(
@@ -14,7 +14,7 @@ _PRINCIPAL = re.compile(
 )
 
 
-def trust_policy(principal_arn: str, role: AwsRole, *, account_sid: AccountSid) -> dict[str, Any]:
+def trust_policy(principal_arn: str, external_id: str, *, account_sid: AccountSid) -> dict[str, Any]:
     """The document, as IAM reads it. `principal_arn` is the installation's own role, user or AWS account.
 
     Two conditions: the external id, which the account chose, and the session's name, which it cannot choose.
@@ -22,7 +22,10 @@ def trust_policy(principal_arn: str, role: AwsRole, *, account_sid: AccountSid) 
     Raises `InvalidParameter`.
     """
     if not _PRINCIPAL.fullmatch(principal_arn):
-        raise InvalidParameter("The principal must be the ARN of an IAM role, of a user, or of an account's root")
+        raise InvalidParameter(
+            "The trusted identity must be the ARN of an IAM role, of a user, or of an account's root"
+        )
+    check_external_id(external_id)
     return {
         "Version": "2012-10-17",
         "Statement": [
@@ -33,7 +36,7 @@ def trust_policy(principal_arn: str, role: AwsRole, *, account_sid: AccountSid) 
                 "Action": "sts:AssumeRole",
                 "Condition": {
                     "StringEquals": {
-                        "sts:ExternalId": role.external_id,
+                        "sts:ExternalId": external_id,
                         "sts:RoleSessionName": session_name_of(account_sid),
                     }
                 },

@@ -38,11 +38,16 @@ def parse_role(arn: str | None, external_id: str | None) -> AwsRole | None:
         )
     if external_id is None:
         raise SettingsIncomplete("AwsRoleArn needs AwsExternalId")
+    check_external_id(external_id)
+    return AwsRole(arn, external_id)
+
+
+def check_external_id(external_id: str) -> None:
+    """Raise `InvalidParameter` for what STS would not take as one."""
     if not _EXTERNAL_ID.fullmatch(external_id):
         raise InvalidParameter(
             "AwsExternalId must be 2 to 1224 characters: letters, digits and +=,.@:/_-", parameter="AwsExternalId"
         )
-    return AwsRole(arn, external_id)
 
 
 def session_name_of(account_sid: AccountSid) -> str:

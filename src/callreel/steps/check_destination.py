@@ -60,7 +60,7 @@ async def check_destination(
     except (CredentialMissing, SealBroken, InvalidDestination) as why:
         return Examination(nothing_but("credentials", why.message, "Create a credential and name it in the settings"))
     except (BucketRefused, BucketStumbled, BucketUnreachable) as why:
-        remedy = "Check the role's trust policy: `callreel iam-policy` prints the permissions, the trust is in the docs"
+        remedy = "Check the role's trust policy: `callreel iam-policy … --trust ARN` prints the one it should have"
         return Examination(nothing_but("credentials", f"The role could not be taken on: {why.message}", remedy))
     wanted = Wanted(
         destination=destination,
