@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from callreel.clock import Clock
 from callreel.errors import (
+    AccountNotActive,
     BodyTooLarge,
     EncryptionFailed,
     IdempotencyConflict,
@@ -196,13 +197,13 @@ class Births:
 
         Returns the recording, or the one an earlier request with the same idempotency key made: then, and after
         `IdempotencyConflict`, the media is released. After `DatabaseAway` the row may exist, so the media stays;
-        without a row recovery puts it in quarantine. Raises those two, `SidTaken` (nothing is kept), and `NotFound`
-        when the earlier recording is gone.
+        without a row recovery puts it in quarantine. Raises those two, `SidTaken` and `AccountNotActive` (nothing is
+        kept; the account was closed meanwhile, and its key destroyed), and `NotFound` when the earlier one is gone.
         """
         newborn = birth.recording
         try:
             born = await self._ledger.bear(birth)
-        except (IdempotencyConflict, SidTaken):  # a clear no: nothing was written, so nothing is kept
+        except (IdempotencyConflict, SidTaken, AccountNotActive):  # a clear no: nothing was written, nothing is kept
             await self._spool.release(newborn.sid, blob_sha256=newborn.blob_sha256)
             raise
         reach("C5")

@@ -16,13 +16,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from callreel.at_rest.segments import KEY_BYTES, FileKey
 from callreel.clock import Clock
-from callreel.errors import SealBroken
+from callreel.errors import AccountNotActive, SealBroken
+from callreel.ledger.account_keys import DESTROYED as KEY_DESTROYED
 from callreel.ledger.ledger import Ledger
 from callreel.model.recording import Recording
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.sealing.keyring import Keyring
 
-REMEMBERED_S = 60.0  # how long an account's key may still be used after it was destroyed
+REMEMBERED_S = 60.0  # another process may go on opening with a key for so long after it was destroyed
 _MOST_REMEMBERED = 1024
 _NONCE_BYTES = 12
 
@@ -52,8 +53,13 @@ class MediaKeys:
         self._remembered: dict[str, tuple[float, AESGCM]] = {}
 
     async def mint(self, account_sid: AccountSid, sid: RecordingSid) -> NewKey:
-        """A new key for a new recording. Raises `SealBroken` and `DatabaseAway`."""
-        wrapping = await self._of_account(account_sid)
+        """A new key for a new recording.
+
+        Raises `AccountNotActive` where the account's key was destroyed, `SealBroken` and `DatabaseAway`.
+        """
+        wrapping = await self._of_account(account_sid, is_new=True)
+        if wrapping is None:
+            raise AccountNotActive()
         secret, nonce = os.urandom(KEY_BYTES), os.urandom(_NONCE_BYTES)
         wrapped = nonce + wrapping.encrypt(nonce, secret, _bound(account_sid, sid))
         return NewKey(FileKey(secret, sid.encode()), wrapped)
@@ -68,6 +74,8 @@ class MediaKeys:
         if recording.media_key_wrapped is None:
             raise SealBroken(f"The key of {recording.sid} was destroyed; its media cannot be opened any more")
         wrapping = await self._of_account(recording.account_sid)
+        if wrapping is None:
+            raise SealBroken(f"The key of the account of {recording.sid} is gone; its media cannot be opened any more")
         wrapped = recording.media_key_wrapped
         try:
             secret = wrapping.decrypt(
@@ -81,15 +89,22 @@ class MediaKeys:
         """What opens the file of the blob; None for ciphertext of the customer's own, which is not sealed twice."""
         return None if recording.encryption_details is not None else await self.of_media(recording)
 
-    async def _of_account(self, account_sid: AccountSid) -> AESGCM:
+    def forget(self, account_sid: AccountSid) -> None:
+        """The account's key was destroyed: do not use it from memory either."""
+        self._remembered.pop(account_sid, None)
+
+    async def _of_account(self, account_sid: AccountSid, *, is_new: bool = False) -> AESGCM | None:
+        """The account's key, made where it `is_new`; None where it was destroyed or never was."""
         known = self._remembered.get(account_sid)
         if known is not None and known[0] > self._clock.monotonic():
             return known[1]
         place = {"table": "account_keys", "row": account_sid, "account": account_sid}
         sealed = await self._ledger.account_keys.find(account_sid)
-        if sealed is None:
+        if sealed is None and is_new:
             minted = self._keyring.seal(os.urandom(KEY_BYTES), **place)
             sealed = await self._ledger.account_keys.keep(account_sid, minted, now=self._clock.now())
+        if sealed is None or sealed == KEY_DESTROYED:
+            return None
         wrapping = AESGCM(self._keyring.open(sealed, **place))
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()

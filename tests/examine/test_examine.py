@@ -165,6 +165,23 @@ async def test_i14_a_plain_file_that_stays_is_found(stage: Stage) -> None:
     assert await found(stage) == [("I14", recording.sid)]
 
 
+async def test_i1_media_whose_accounts_key_is_gone_is_found(stage: Stage) -> None:
+    recording = await stage.take_in()
+    await change(stage, "UPDATE account_keys SET key_sealed = ''")
+    stage.parts.keys.forget(stage.account_sid)
+    assert set(await found(stage)) == {("I1", recording.sid)}
+
+
+async def test_i14_keys_that_outlive_what_they_open_are_found(stage: Stage) -> None:
+    await released(stage)
+    await change(stage, "UPDATE accounts SET status = 'closed'")
+    assert await found(stage) == []  # the clockwork has not come by yet
+    stage.clock.advance(1201)
+    assert await found(stage) == [("I14", stage.account_sid)]
+    await change(stage, "UPDATE recordings SET media_key_wrapped = 'x'")
+    assert [invariant for invariant, _ in await found(stage)] == ["I14"]
+
+
 # --- Buckets ---------------------------------------------------------------------------------------------------------
 
 

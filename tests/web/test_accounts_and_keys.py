@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from callreel.model.sid import RecordingSid
+from callreel.parts import Parts
 from tests.web.conftest import UNKNOWN, Caller
 
 ACCOUNTS = "/2010-04-01/Accounts.json"
@@ -52,6 +54,16 @@ async def test_a_subaccount_is_renamed_suspended_and_activated_by_its_owner(acme
     assert (await branch.get(path)).status == 200
     assert (await acme.post(path, {"Status": "closed"})).json()["status"] == "closed"
     assert (await acme.post(path, {"Status": "active"})).status == 403
+
+
+async def test_closing_an_account_without_media_destroys_the_key_of_its_media(
+    acme: Caller, branch: Caller, parts: Parts
+) -> None:
+    await parts.keys.mint(branch.sid, RecordingSid("RE" + "0" * 32))
+    await acme.post(f"{branch.account_path}.json", {"Status": "closed"})
+    assert await parts.ledger.account_keys.find(branch.sid) == b""
+    chain = [row.action async for row in parts.ledger.audit.read_chain(branch.sid)]
+    assert chain[-2:] == ["account.closed", "account-key.destroyed"]
 
 
 async def test_nobody_suspends_the_account_they_signed_in_with(acme: Caller, branch: Caller) -> None:

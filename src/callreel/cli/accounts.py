@@ -15,7 +15,7 @@ from callreel.model.deed import OPERATOR, Action
 from callreel.model.sid import AccountSid
 from callreel.parts import Parts
 from callreel.steps import open_account
-from callreel.steps.close_account import delete_with_account
+from callreel.steps.close_account import delete_with_account, destroy_account_key
 
 app = typer.Typer(add_completion=False, help="Accounts, their tokens and their API keys.", no_args_is_help=True)
 keys = typer.Typer(add_completion=False, help="API keys of an account.", no_args_is_help=True)
@@ -88,7 +88,7 @@ def close(asked: Asked, sid: Sid) -> None:
     """Close an account for good. Its recordings stay and are delivered, unless its deletion settings say otherwise.
 
     With DeleteObjectsWithCallLogs a job deletes its call logs, its recordings and their objects. Close it again for
-    what could not go yet.
+    what could not go yet. Once nothing of it lies here any more, the key of its media is destroyed.
     """
     _change(asked, sid, AccountStatus.CLOSED)
 
@@ -189,6 +189,7 @@ def _change(asked: Asked, sid: str, status: AccountStatus) -> None:
         )
         if status is AccountStatus.CLOSED:
             await delete_with_account(changed.sid, ledger=parts.ledger, clock=parts.clock, by=OPERATOR)
+            await destroy_account_key(changed.sid, ledger=parts.ledger, keys=parts.keys, clock=parts.clock, by=OPERATOR)
         return changed
 
     changed = with_parts(asked.settings(), work)

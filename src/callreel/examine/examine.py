@@ -20,6 +20,7 @@ from callreel.examine.secrets import no_secrets_in_the_open
 from callreel.examine.whole import (
     audit_holds,
     kept_long_enough,
+    keys_destroyed,
     keys_of_their_own,
     nothing_lost,
     one_account_each,
@@ -43,6 +44,7 @@ OF_THE_WHOLE: list[Callable[[Scene], AsyncIterator[Finding]]] = [
     keys_of_their_own,
     no_strangers,
     kept_long_enough,
+    keys_destroyed,
     no_secrets_in_the_open,
     one_account_each,
     audit_holds,

@@ -1,19 +1,31 @@
-"""I1, I4, I9, I15, I17, I18: what is asked of tables and directories as a whole, not of one recording."""
+"""I1, I4, I9, I14, I15, I17, I18: what is asked of tables and directories as a whole, not of one recording."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 from callreel.examine.finding import Finding, Note, Violation
 from callreel.examine.scene import Scene
 from callreel.ledger import examination
 
+KEY_MAY_STAY = timedelta(minutes=20)  # twice the time between two rounds of the clockwork, which destroys it
+
 
 async def nothing_lost(scene: Scene) -> AsyncIterator[Finding]:
-    """I1: whoever was born, or promised under an idempotency key, has a row or a tombstone."""
+    """I1: whoever was born, or promised under an idempotency key, has a row or a tombstone, and a key to its media."""
     async for finding in scene.ledger.examination.missing(scene.account_sid):
         yield _violation("I1", finding)
+    async for finding in scene.ledger.examination.without_account_key(scene.account_sid):
+        yield _violation("I1", finding)
+
+
+async def keys_destroyed(scene: Scene) -> AsyncIterator[Finding]:
+    """I14: nothing opens a forgotten copy of what was deleted, nor of an account that is closed and done with."""
+    before = scene.clock.now() - KEY_MAY_STAY
+    async for finding in scene.ledger.examination.keys_left(scene.account_sid, before=before):
+        yield _violation("I14", finding)
 
 
 async def keys_of_their_own(scene: Scene) -> AsyncIterator[Finding]:

@@ -15,13 +15,16 @@ from typing import Any
 from sqlalchemy import Select, Text, func, literal, or_, select, text, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from callreel.ledger.account_keys import DESTROYED
 from callreel.ledger.paging import Place, at_place
 from callreel.ledger.recordings import MoveLine, Recordings
 from callreel.ledger.tables import (
+    account_keys,
     accounts,
     alerts,
     credentials,
     idempotency_keys,
+    migrations,
     moves,
     outbox,
     quarantine,
@@ -29,8 +32,9 @@ from callreel.ledger.tables import (
     tombstones,
     video_tracks,
 )
+from callreel.model.account import AccountStatus
 from callreel.model.credential import CredentialKind
-from callreel.model.recording import Recording
+from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 
 PAGE = 500
@@ -138,6 +142,50 @@ class Examination:
             )
             queries.append(query.where(table.c.account_sid != recordings.c.account_sid, *_of(recordings, account_sid)))
         return self._found(union_all(*queries))
+
+    def without_account_key(self, account_sid: AccountSid | None) -> AsyncIterator[Finding]:
+        """Recordings whose media only their account's key opens, of accounts that have none."""
+        r, k = recordings.c, account_keys.c
+        query = (
+            select(r.sid, _said("has media that nothing opens: its account's key is gone"))
+            .join_from(recordings, account_keys, k.account_sid == r.account_sid, isouter=True)
+            .where(r.media_key_wrapped.is_not(None), or_(k.key_sealed.is_(None), k.key_sealed == DESTROYED))
+        )
+        return self._found(query.where(*_of(recordings, account_sid)))
+
+    def keys_left(self, account_sid: AccountSid | None, *, before: datetime) -> AsyncIterator[Finding]:
+        """Keys that should have been destroyed: of deleted recordings, and of accounts closed and done with before."""
+        r, k, a = recordings.c, account_keys.c, accounts.c
+        of_recordings = select(r.sid, _said("has no media here any more, and its key is still there")).where(
+            or_(r.state.in_((State.DELETED, State.ERASED)), (r.state == State.RELEASED) & r.is_external),
+            r.media_key_wrapped.is_not(None),
+            *_of(recordings, account_sid),
+        )
+        needs = select(r.sid).where(
+            r.account_sid == a.sid,
+            or_(
+                r.media_key_wrapped.is_not(None),
+                r.date_updated > before,
+                r.state.in_((State.RECEIVING, State.AT_SOURCE)),
+            ),
+        )
+        moving = select(migrations.c.sid).where(
+            migrations.c.account_sid == a.sid, migrations.c.status.in_(("running", "paused"))
+        )
+        of_accounts = (
+            select(a.sid, _said("is closed and has no media here, and its key is still there"))
+            .join(account_keys, k.account_sid == a.sid)
+            .where(
+                a.status == AccountStatus.CLOSED,
+                a.date_updated < before,
+                k.key_sealed != DESTROYED,
+                ~needs.exists(),
+                ~moving.exists(),
+            )
+        )
+        if account_sid is not None:
+            of_accounts = of_accounts.where(a.sid == account_sid)
+        return self._found(union_all(of_recordings, of_accounts))
 
     def shared_keys(self, account_sid: AccountSid | None) -> AsyncIterator[Finding]:
         """Object keys that more than one recording has."""

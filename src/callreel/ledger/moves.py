@@ -37,7 +37,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from callreel.clock import Clock
-from callreel.errors import IdempotencyConflict, Outrun, SidTaken
+from callreel.errors import AccountNotActive, IdempotencyConflict, Outrun, SidTaken
+from callreel.ledger.account_keys import DESTROYED
 from callreel.ledger.alerts import Alert, write_alerts
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.campaigns import with_campaigns
@@ -45,6 +46,7 @@ from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.moved_items import ItemMove, change_items
 from callreel.ledger.rooms import room_row
 from callreel.ledger.tables import (
+    account_keys,
     calls,
     conferences,
     idempotency_keys,
@@ -264,6 +266,7 @@ class MoveWriter:
         now: datetime,
     ) -> None:
         births = await _refuse_buried(transaction, births, results)
+        births = await _refuse_keyless(transaction, births, results)
         taken = await _claim_keys(transaction, births, results, now)
         born = [(i, birth) for i, birth in births if i not in taken]
         if not born:
@@ -322,6 +325,22 @@ async def _refuse_buried(
     """The births without those under a SID that was a recording once: it is never used again."""
     buried = set((await transaction.execute(_BURIED, {"sids": [b.recording.sid for _, b in births]})).scalars())
     results.update({i: SidTaken(b.recording.sid) for i, b in births if b.recording.sid in buried})
+    return [(i, birth) for i, birth in births if i not in results]
+
+
+async def _refuse_keyless(
+    transaction: AsyncConnection, births: list[tuple[int, Birth]], results: dict[int, Any]
+) -> list[tuple[int, Birth]]:
+    """The births without those whose account was closed and its key destroyed while their media came in.
+
+    The keys that are left cannot be destroyed until this transaction is over.
+    """
+    needed = {birth.recording.account_sid for _, birth in births if birth.recording.media_key_wrapped is not None}
+    if not needed:
+        return births
+    there = set((await transaction.execute(_KEYS_HELD, {"accounts": sorted(needed)})).scalars())
+    gone = needed - there
+    results.update({i: AccountNotActive() for i, b in births if b.recording.account_sid in gone})
     return [(i, birth) for i, birth in births if i not in results]
 
 
@@ -384,6 +403,15 @@ _MOMENT = bindparam("moment", type_=DateTime(timezone=True))
 _WORKER = bindparam("worker", type_=Text)
 _FIRST_LINES = _insert_of_first_lines()
 _BIRTH = insert(recordings)
+_KEYS_HELD = (
+    select(account_keys.c.account_sid)
+    .where(
+        account_keys.c.account_sid == any_(bindparam("accounts", type_=ARRAY(Text))),
+        account_keys.c.key_sealed != DESTROYED,
+    )
+    .order_by(account_keys.c.account_sid)
+    .with_for_update(key_share=True, read=True)
+)
 _BURIED = select(tombstones.c.sid).where(tombstones.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
 
 

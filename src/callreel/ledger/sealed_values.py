@@ -89,6 +89,7 @@ class SealedValues:
             (literal("") if column.account is None else column.account).label("account"),
         ).where(
             column.column.is_not(None),
+            func.length(column.column) > 0,  # an account's key that was destroyed
             func.substring(column.column, _ID_FROM, _ID_BYTES) != bindparam("id", than_id),
         )
         if column.belongs is not None:

@@ -23,6 +23,7 @@ class Action(StrEnum):
     ACCOUNT_SUSPENDED = "account.suspended"
     ACCOUNT_ACTIVATED = "account.activated"
     ACCOUNT_CLOSED = "account.closed"
+    ACCOUNT_KEY_DESTROYED = "account-key.destroyed"
     TOKEN_ROTATED = "token.rotated"  # noqa: S105 - the name of an action
     KEY_CREATED = "key.created"
     KEY_CHANGED = "key.changed"

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from callreel.errors import NotAllowed
 from callreel.model.account import Account, AccountStatus
-from callreel.steps.close_account import delete_with_account
+from callreel.steps.close_account import delete_with_account, destroy_account_key
 from callreel.steps.open_account import change_account, open_account
 from callreel.web.answers import account_json, answer_2010, list_answer_2010
 from callreel.web.auth import By, Opened, SignedIn, acting_for
@@ -104,6 +104,7 @@ async def update_account(
     )
     if changed.status is AccountStatus.CLOSED and account.status is not AccountStatus.CLOSED:
         await delete_with_account(changed.sid, ledger=parts.ledger, clock=parts.clock, by=by)
+        await destroy_account_key(changed.sid, ledger=parts.ledger, keys=parts.keys, clock=parts.clock, by=by)
     return answer_2010(request, "Account", account_json(changed))
 
 

@@ -14,6 +14,7 @@ from callreel.ledger.jobs import JobRow, live_subjects, release_jobs, route_of
 from callreel.migration.remind_moves import remind_moves
 from callreel.model.deed import CALLREEL, Action
 from callreel.parts import Parts
+from callreel.steps.close_account import destroy_keys_of_closed
 from callreel.steps.expire import expire
 from callreel.steps.forget_renditions import forget_renditions
 from callreel.steps.keep_time import keep_time
@@ -75,6 +76,7 @@ async def keep_watch(parts: Parts, stopping: asyncio.Event) -> None:
             await expire(ledger=parts.ledger, clock=parts.clock)
             await purge(ledger=parts.ledger, clock=parts.clock)
             await parts.ledger.deletions.drop_drafts(parts.clock.now())
+        await destroy_keys_of_closed(ledger=parts.ledger, keys=parts.keys, clock=parts.clock)
 
     await _once(lambda: keep_time(parts.spool.host_id, ledger=parts.ledger, clock=parts.clock))
     await _every_so_often(watch, stopping)
