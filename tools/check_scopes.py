@@ -113,6 +113,7 @@ ALL_ACCOUNTS: dict[str, str] = {
     "sources.Sources.list_all": _OPERATOR,
     "sources.Sources.claim_due": _MOVER,
     "forgotten.Forgotten.recordings": _RECOVERY,
+    "account_keys._OF_CLOSED": _RECOVERY,
     "forgotten.Forgotten.of_host": _RECOVERY,
     "forgotten.Forgotten.tellings": _RECOVERY,
     "ledger.Ledger.forget_idempotency_keys": _RECOVERY,

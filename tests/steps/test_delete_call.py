@@ -170,7 +170,9 @@ async def test_a_key_that_may_not_delete_leaves_the_object_and_everybody_can_see
     assert ["remains" in alert.text for alert in alerts] == [True, False]
     purge_after = recording.purge_after
     await on.choose()
-    assert await restart(recording, ledger=on.parts.ledger, buckets=on.parts.buckets)
+    assert await restart(recording, ledger=on.parts.ledger, buckets=on.parts.buckets, by=OPERATOR)
+    *_, deed = [row async for row in on.parts.ledger.audit.read_chain(on.account_sid)]
+    assert (deed.action, deed.actor, deed.subject) == ("deliveries.restarted", "operator", recording.sid)
     again = await on.look(recording)
     assert (again.state, again.purge_after) == (State.DELETING, None)
     gone = await on.carry(again)

@@ -216,6 +216,18 @@ def test_every_door_says_who_acts() -> None:
                 assert re.search(r"\bby\b|OPERATOR", arguments), f"{path.name}: {call[0]}{arguments})"
 
 
+def test_every_door_that_writes_to_the_ledger_itself_leaves_a_row() -> None:
+    """What changes rows without a step between names the deed, or who did it."""
+    changes = "rename|rename_key|revoke_key|keep|keep_key|change|remove|start|pause|resume|cancel|confirm|set|lift"
+    seen = 0
+    for folder in ("web", "console", "cli"):
+        for path in SOURCES.glob(f"{folder}/**/*.py"):
+            for call in re.finditer(rf"\bledger\.[a-z_]+\.(?:{changes})\(", path.read_text()):
+                arguments, seen = _arguments(path.read_text()[call.end() :]), seen + 1
+                assert re.search(r"\b(?:deed|deeds|by)\b", arguments), f"{path.name}: {call[0]}{arguments})"
+    assert seen >= 10
+
+
 def _arguments(text: str) -> str:
     depth = 1
     for i, letter in enumerate(text):

@@ -34,6 +34,9 @@ async def test_a_campaign_is_made_listed_renamed_and_deleted(acme: Caller) -> No
     assert (await acme.post(path, {"FriendlyName": "Summer"})).json()["friendly_name"] == "Summer"
     assert (await acme.delete(path)).status == 204
     assert (await acme.get(path)).status == (await acme.delete(path)).status == 404
+    rows = (await acme.get(f"{acme.own_path}/Audit?Subject={made['sid']}")).json()["audit"]
+    assert [row["action"] for row in rows][-2:] == ["campaign.changed", "campaign.created"]
+    assert rows[-2]["details"] == {"changes": {"friendly_name": {"before": "Spring", "after": "Summer"}}}
     assert await campaigns(acme) == []
 
 

@@ -9,10 +9,11 @@ from callreel.console.pages import page
 from callreel.console.recording_filters import place_of, place_text
 from callreel.console.visit import ROOT, Visit, back, screen
 from callreel.errors import InvalidParameter, Refused
-from callreel.model.campaign import Campaign, check_campaign_name
+from callreel.model.campaign import Campaign
 from callreel.model.person import Right
 from callreel.steps.create_campaign import create_campaign
 from callreel.steps.delete_campaign import delete_campaign
+from callreel.steps.rename_campaign import rename_campaign
 
 SIZE = 50
 
@@ -74,8 +75,10 @@ async def campaign(visit: Visit) -> Response:
 async def _change(visit: Visit, found: Campaign) -> Response:
     ledger, clock = visit.parts.ledger, visit.parts.clock
     if visit.form["do"] == "rename":
-        name = check_campaign_name(visit.form.text("name"))
-        await ledger.campaigns.rename(visit.account.sid, found.sid, name, now=clock.now())
+        name = visit.form.text("name")
+        await rename_campaign(
+            visit.account.sid, found.sid, name, campaigns=ledger.campaigns, clock=clock, by=visit.actor
+        )
         return back(visit)
     if visit.form["do"] != "delete":
         raise InvalidParameter("This form is unknown")

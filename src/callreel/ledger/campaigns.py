@@ -98,7 +98,9 @@ class Campaigns:
         async with self._engine.connect() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def rename(self, account_sid: AccountSid, sid: str, friendly_name: str, *, now: datetime) -> Campaign:
+    async def rename(
+        self, account_sid: AccountSid, sid: str, friendly_name: str, *, now: datetime, deed: Deed
+    ) -> Campaign:
         """Give an active campaign another name. Raises `NotFound` and `CampaignExists`."""
         taken = await self.find_named(account_sid, friendly_name)
         if taken is not None and taken.sid != sid:
@@ -111,8 +113,9 @@ class Campaigns:
         )
         async with self._engine.begin() as transaction:
             row = (await transaction.execute(statement)).mappings().one_or_none()
-        if row is None:
-            raise NotFound()
+            if row is None:
+                raise NotFound()
+            await write_deeds(transaction, [deed], now=now)
         return _read(row)
 
 

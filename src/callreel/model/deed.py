@@ -50,6 +50,7 @@ class Action(StrEnum):
     PLAYBACK_ISSUED = "playback.issued"
     CALL_DELETED = "call.deleted"
     CAMPAIGN_CREATED = "campaign.created"
+    CAMPAIGN_CHANGED = "campaign.changed"
     CAMPAIGN_DELETED = "campaign.deleted"
     BULK_DELETED = "bulk.deleted"
     DELIVERIES_RESTARTED = "deliveries.restarted"

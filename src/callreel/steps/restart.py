@@ -13,7 +13,7 @@ from callreel.clock import Clock
 from callreel.errors import InvalidDestination, Outrun
 from callreel.ledger.ledger import Ledger
 from callreel.ledger.paging import Place
-from callreel.model.deed import CALLREEL, Action, Actor
+from callreel.model.deed import CALLREEL, Action, Actor, Deed
 from callreel.model.recording import ObjectFate, Recording, State
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
@@ -45,7 +45,7 @@ async def restart(
     if not can_be_restarted(recording):
         return False
     if _has_object_left(recording):
-        return await _remove_again(recording, ledger=ledger, buckets=buckets, reason=reason)
+        return await _remove_again(recording, ledger=ledger, buckets=buckets, reason=reason, by=by)
     number, settings = await ledger.settings.current(recording.account_sid, recording.kind)
     refreshed = recording.changed(settings=settings, settings_id=number)
     facts = _anew(number) | {"next_attempt_at": at}
@@ -64,13 +64,7 @@ async def restart(
             refreshed,
             to,
             reason=reason,
-            deed=by.deed(
-                Action.DELIVERIES_RESTARTED,
-                recording.account_sid,
-                recording.sid,
-                reason=reason,
-                before=str(recording.state),
-            ),
+            deed=_deed(recording, by, reason),
             **facts,
         )
     except Outrun:
@@ -155,7 +149,7 @@ def _has_object_left(recording: Recording) -> bool:
     return recording.state is State.DELETED and recording.object_fate == ObjectFate.REMAINS
 
 
-async def _remove_again(recording: Recording, *, ledger: Ledger, buckets: Buckets, reason: str) -> bool:
+async def _remove_again(recording: Recording, *, ledger: Ledger, buckets: Buckets, reason: str, by: Actor) -> bool:
     """Ask the bucket again, for another window, to remove the object of a deleted recording.
 
     With the credential of the settings as they are now, if they still name that bucket; else with the one of then.
@@ -170,10 +164,20 @@ async def _remove_again(recording: Recording, *, ledger: Ledger, buckets: Bucket
     facts = _anew(number) | {"object_fate": ObjectFate.REMOVING, "purge_after": None}
     del facts["error_code"], facts["upload_id"]
     try:
-        await ledger.move(recording, State.DELETING, reason=reason, **facts)
+        await ledger.move(recording, State.DELETING, reason=reason, deed=_deed(recording, by, reason), **facts)
     except Outrun:
         return False
     return True
+
+
+def _deed(recording: Recording, by: Actor, reason: str) -> Deed:
+    return by.deed(
+        Action.DELIVERIES_RESTARTED,
+        recording.account_sid,
+        recording.sid,
+        reason=reason,
+        before=str(recording.state),
+    )
 
 
 def _anew(settings_id: int | None) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request, Response
 
 from callreel.errors import StateConflict
 from callreel.model.callback import iso
-from callreel.model.campaign import Campaign, check_campaign_name
+from callreel.model.campaign import Campaign
 from callreel.model.deletion import Deletion, DeletionStatus
 from callreel.parts import Parts
 from callreel.steps.create_campaign import create_campaign
 from callreel.steps.delete_campaign import delete_campaign
 from callreel.steps.delete_many import BATCH, delete_many
+from callreel.steps.rename_campaign import rename_campaign
 from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.bulk_delete import DELETION, deletion_json
@@ -87,10 +88,12 @@ async def fetch(sid: str, account: Acting, parts: Opened) -> Response:
     responses=answers(200, "The campaign under its new name", CAMPAIGN),
     openapi_extra=takes({"FriendlyName": "text"}, required=["FriendlyName"], json=True),
 )
-async def rename(sid: str, account: Acting, parts: Opened, form: FormOrJson) -> Response:
+async def rename(sid: str, account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
     """Rename a campaign"""
-    name = check_campaign_name(form.required("FriendlyName"))
-    found = await parts.ledger.campaigns.rename(account.sid, path_sid("CG", sid), name, now=parts.clock.now())
+    name = form.required("FriendlyName")
+    found = await rename_campaign(
+        account.sid, path_sid("CG", sid), name, campaigns=parts.ledger.campaigns, clock=parts.clock, by=by
+    )
     return await _answer(found, parts)
 
 
