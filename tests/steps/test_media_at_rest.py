@@ -119,8 +119,9 @@ async def test_once_it_is_the_customers_alone_our_key_is_gone(stage: Stage) -> N
 
 async def test_an_accounts_key_destroyed_closes_all_of_its_media(stage: Stage) -> None:
     recording = await stage.take_in(BODY)
-    await stage.parts.ledger.account_keys.destroy(stage.account_sid)
-    stage.clock.advance(61)  # what a process remembers of it
+    async with stage.parts.ledger.engine.begin() as transaction:
+        await transaction.execute(text("UPDATE account_keys SET key_sealed = ''"))
+    stage.clock.advance(61)  # what another process remembers of it
     with pytest.raises(SealBroken):
         await stage.media(recording)
 

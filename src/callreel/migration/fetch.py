@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from callreel.births import Kept
 from callreel.errors import (
+    AddressBlocked,
     BodyCutShort,
     BodyTooLarge,
     CallreelError,
@@ -342,7 +343,7 @@ async def skip(item: MovedItem, said: str, shelves: Moving) -> MovedItem:
     )
 
 
-SOURCE_IS_AWAY = (SourceUnreachable, SourceStumbled)
+SOURCE_IS_AWAY = (SourceUnreachable, SourceStumbled, AddressBlocked)
 """Trouble that may be the source's as a whole, and not this recording's."""
 
 Chunks = AsyncIterator[bytes]

@@ -154,6 +154,8 @@ class GuardedConnector(aiohttp.TCPConnector):
         """As aiohttp's, but only to an address the guard allows. Raises `AddressBlocked`."""
         if req.proxy is not None:
             raise AddressBlocked("callreel calls nobody through a proxy")
+        if req.url.scheme not in ("http", "https") or not req.url.host or req.url.port is None:
+            raise AddressBlocked("The URL names no host that callreel could call")
         secured = req.is_ssl() or self._plain_http is PlainHttp.ANYWHERE
         calling = _calling.set((req.url.host or "", secured))
         try:

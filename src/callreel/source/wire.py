@@ -60,7 +60,7 @@ class Wire:
     ) -> None:
         self._base, self._http, self._pace, self._clock = base_url.rstrip("/"), http, pace, clock
         self._origin = origin_of(base_url)
-        self.host = urlsplit(base_url).netloc
+        self.host = _host_of(base_url)
         self._headers = {
             "Authorization": aiohttp.encode_basic_auth(credential.username, credential.password),
             "Accept": "*/*",
@@ -113,22 +113,23 @@ class Wire:
                 )
             except TRANSPORT_ERRORS as why:
                 raise self.broken(why) from why
+            except ValueError as why:  # checked when it was saved, by the rules of that day
+                raise SourceUnreachable(f"{self.host} cannot be called: the source's base URL is not a URL") from why
             if response.status not in _REDIRECTS:
                 return response
             url = self._followed(method, url, response)
         raise SourceRedirects(f"{self.host} redirects in a circle")
 
     def _followed(self, method: str, url: str, response: aiohttp.ClientResponse) -> str:
-        target = urljoin(url, response.headers.get("Location", ""))
+        try:
+            target = urljoin(url, response.headers.get("Location", ""))
+        except ValueError:
+            target = ""
         response.close()
         if method != "GET" or origin_of(target) != self._origin:
-            try:
-                elsewhere = urlsplit(target).netloc
-            except ValueError:
-                elsewhere = "?"
             raise SourceRedirects(
-                f"{self.host} redirects to {elsewhere[:100]!r}. callreel fetches from the source's base URL only; "
-                "check that URL"
+                f"{self.host} redirects to {_host_of(target)[:100]!r}. callreel fetches from the source's base URL "
+                "only; check that URL"
             )
         return target.partition("#")[0]
 
@@ -150,6 +151,14 @@ def translate_transport_error(error: BaseException, *, host: str) -> NotNow:
     if isinstance(error, aiohttp.ClientPayloadError):
         return SourceUnreachable(f"The answer of {host} was cut short")
     return SourceUnreachable(f"The connection to {host} broke: {_kind(error)}")
+
+
+def _host_of(url: str) -> str:
+    """Host and port of a URL, for messages; `?` of what is none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or "?"
+    except ValueError:
+        return "?"
 
 
 def origin_of(url: str) -> tuple[str, str, int | None]:
