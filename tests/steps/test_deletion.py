@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from callreel.errors import NotFound, RecordingNotFinished
+from callreel.ledger.alerts import Alert
 from callreel.model.recording import Recording, State
 from callreel.model.sid import RecordingSid, mint_sid
 from callreel.model.storage_settings import FatalErrorPolicy, RecordingKind
@@ -152,6 +153,22 @@ async def test_metadata_is_forgotten_after_its_days_and_not_before(
     assert await stage.parts.ledger.recordings.buried([recording.sid]) == {recording.sid}
     assert (await stage.path_taken(recording))[-1] == "purged"
     assert await forget(stage) == 0
+
+
+async def test_its_events_and_alerts_are_forgotten_with_it_and_nobody_elses(stage: Stage) -> None:
+    stage.s3.faults.next(faults.refuse("SlowDown"), 1)
+    intake = {"callback": "http://r.example.com/cb", "events": "in-progress completed"}
+    gone = await delete(stage, await stage.carry_until_settled(await stage.take_in(**intake)))
+    stays = await stage.take_in(**intake)
+    ledger = stage.parts.ledger
+    for recording in (gone, stays):
+        about = {"account_sid": stage.account_sid, "recording_sid": recording.sid, "at": stage.clock.now()}
+        await ledger.alerts.raise_alert(Alert(code=16111, level="error", text="x", **about))
+    assert len(await stage.events(gone)) == 2
+    stage.clock.advance(40 * 86400)
+    assert await forget(stage) == 1
+    assert (await stage.events(gone), await stage.alerts(gone)) == ([], [])
+    assert (len(await stage.events(stays)), await stage.alerts(stays)) == (1, [16111])
 
 
 async def test_an_erased_recording_is_forgotten_too(stage: Stage) -> None:

@@ -41,7 +41,7 @@ from callreel.ledger.retention_classes import RetentionClasses
 from callreel.ledger.rooms import Rooms
 from callreel.ledger.settings import SettingsBook
 from callreel.ledger.sources import Sources
-from callreel.ledger.tables import idempotency_keys, moves, recordings, tombstones
+from callreel.ledger.tables import alerts, idempotency_keys, moves, outbox, recordings, tombstones
 from callreel.ledger.usage import UsageBook
 from callreel.model.deed import CALLREEL, Action, Deed
 from callreel.model.recording import Recording, State
@@ -128,7 +128,10 @@ class Ledger:
         return await self._quiet[item.shape].submit(item)
 
     async def purge(self, recording: Recording, *, reason: str) -> None:
-        """Remove the row for good and leave a tombstone: one transaction. Raises `Outrun`."""
+        """Remove the row for good, with its events and alerts, and leave a tombstone: one transaction.
+
+        Raises `Outrun`.
+        """
         check_arrow(recording.state, State.PURGED)
         now = self._clock.now()
         async with self.engine.begin() as transaction:
@@ -144,6 +147,12 @@ class Ledger:
             if not gone.rowcount:
                 raise Outrun(recording.sid)
             reach("C18")
+            for about in (outbox, alerts):  # they tell of it: numbers, URLs, what a bucket said
+                await transaction.execute(
+                    delete(about).where(
+                        about.c.recording_sid == recording.sid, about.c.account_sid == recording.account_sid
+                    )
+                )
             await transaction.execute(
                 insert(tombstones).values(
                     sid=recording.sid,
