@@ -140,7 +140,8 @@ class Births:
         Before the body is read there must be room and a database. The bytes are sealed as they come, under a key of
         this recording's own; no plain byte reaches the disk. `rewrite` may put other bytes in place of what
         came; see `Draft.keep`. Nothing is left of a body that was not kept. Raises `SpoolFull`, `BodyTooLarge`,
-        `BodyCutShort`, `SpoolFailed`, `NameTaken`, `DatabaseAway`, and what `judge` raises but `NothingInIt`.
+        `BodyCutShort`, `SpoolFailed`, `NameTaken`, `AccountNotActive`, `DatabaseAway`, and what `judge` raises but
+        `NothingInIt`.
 
         `encrypts`: where the settings ask for encryption and their public key works, the bytes are encrypted for it
         as they come, in place of our own sealing: the blob is written once, and nobody here can open it. Where the
