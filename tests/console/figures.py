@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from playwright.async_api import Browser as Chrome
 from playwright.async_api import async_playwright, expect
 from sqlalchemy import text
 from starlette.types import ASGIApp, Message
@@ -82,6 +83,19 @@ async def list_page(there: Town) -> dict[str, float]:
     return {"page_ms": page, "query_ms": query, "ratio": page / query, "ratio_of_the_quickest": least}
 
 
+async def at_a_glance(there: Town) -> dict[str, float]:
+    """Milliseconds of what the page does not wait for: with the sums of usage to be taken, and without."""
+    account, ledger = there.recordings["bucket"].account_sid, there.parts.ledger
+    there.clock.advance(3600)
+    took = []
+    for seconds in (0, 11, 11, 11):
+        there.clock.advance(seconds)
+        began = time.perf_counter()
+        await ledger.glances.of(account)
+        took.append(1000 * (time.perf_counter() - began))
+    return {"glance_first_ms": took[0], "glance_ms": min(took[1:])}
+
+
 async def _served(app: ASGIApp, path: str, cookie: str) -> float:
     """Seconds from the request's head to the answer's last byte: the server alone, without a client or a socket."""
     sent: list[Message] = []
@@ -122,7 +136,7 @@ async def in_a_browser(there: Town) -> dict[str, Any]:
         wire.on("Network.loadingFinished", lambda e: got.append((e["requestId"], int(e["encodedDataLength"]))))
         await page.goto(f"{there.base}/console/recordings")
         await page.wait_for_load_state("networkidle")
-        weight, paint = sum(size for _, size in got), float(await page.evaluate(_LCP))
+        weight = sum(size for _, size in got)
         began = time.perf_counter()
         await page.goto(f"{there.base}/console/recordings/{recording.sid}")
         await expect(page.locator("reel-player")).to_have_attribute("data-peaks", str(HOUR_S * 20), timeout=60_000)
@@ -137,23 +151,44 @@ async def in_a_browser(there: Town) -> dict[str, Any]:
             await expect(player).to_have_attribute("data-first-sound-ms", re.compile(".+"))
             firsts.append(float(str(await player.get_attribute("data-first-sound-ms"))))
             fetched.append(int(str(await player.get_attribute("data-first-sound-bytes"))))
+        paints = [await first_paint(chrome, there) for _ in range(7)]
         await chrome.close()
     return {
         "first_load_bytes_on_the_wire": weight,
-        "largest_contentful_paint_ms": round(paint, 1),
+        "largest_contentful_paint_ms": statistics.median(paint for paint, _ in paints),
+        "largest_contentful_paint_least_ms": min(paint for paint, _ in paints),
+        "browsers_cpu_for_the_page_ms": round(statistics.median(cpu for _, cpu in paints), 1),
         "first_waveform_of_an_hour_s": round(first_peaks_s, 2),
         "play_to_first_sound_ms": statistics.median(firsts),
         "bytes_asked_of_the_bucket_before_first_sound": max(fetched),
     }
 
 
+async def first_paint(chrome: Chrome, there: Town) -> tuple[float, float]:
+    """Largest contentful paint of the list in a browser that has nothing of it, and what its main thread worked; ms.
+
+    A paint waits for a processor like everything else: on a busy machine the second number says what it takes.
+    """
+    context = await chrome.new_context()
+    page = await context.new_page()
+    await seat(page, OWNER, there.parts)
+    wire = await context.new_cdp_session(page)
+    await wire.send("Performance.enable", {"timeDomain": "threadTicks"})
+    await page.goto(f"{there.base}/console/recordings")
+    await page.wait_for_load_state("networkidle")
+    metrics = {each["name"]: each["value"] for each in (await wire.send("Performance.getMetrics"))["metrics"]}
+    paint = float(await page.evaluate(_LCP))
+    await context.close()
+    return paint, 1000 * metrics["TaskDuration"]
+
+
 async def main(rows: int = 1_000_000) -> None:
     """Print them all as one JSON document."""
     with tempfile.TemporaryDirectory() as home:
-        async with town(Path(home), rows=9) as there:
+        async with town(Path(home), rows=50) as there:
             told: dict[str, Any] = await in_a_browser(there)
             await _many(there, rows)
-            told |= {"rows": rows} | await list_page(there)
+            told |= {"rows": rows} | await list_page(there) | await at_a_glance(there)
             print(json.dumps(told, indent=2))
 
 
