@@ -122,7 +122,7 @@ async def _moving(stage: Stage) -> dict[str, str]:
 async def test_axe_finds_nothing_on_any_page_and_nothing_is_asked_of_any_other_host(
     chrome: Chrome, there: There
 ) -> None:
-    """Each page once: every rule in light, and of dark what can differ, which is contrast."""
+    """Each page once: every rule in light, and of dark what can differ, which is contrast. None scrolls sideways."""
     found: list[str] = []
     asked: list[str] = []
     async with sitting_at(chrome, there.base, color_scheme="light") as page:
@@ -142,6 +142,10 @@ async def test_axe_finds_nothing_on_any_page_and_nothing_is_asked_of_any_other_h
                     for node in violation["nodes"]
                 ]
             await page.emulate_media(color_scheme="light")
+            for width in (500, 1440):
+                await page.set_viewport_size({"width": width, "height": 1060})
+                widest = await page.evaluate("document.documentElement.scrollWidth")
+                found += [f"{path} is {widest} px wide on a screen of {width}"] if widest > width else []
     assert not found, "\n".join(found)
     assert [url for url in asked if not url.startswith((there.base, there.bucket))] == []
 
