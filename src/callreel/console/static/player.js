@@ -304,7 +304,7 @@ class ReelPlayer extends HTMLElement {
   }
 
   /** What reaches the edge of its lane: a quiet recording is drawn as large as a loud one, silence is not. */
-  loudest() {
+  scale() {
     if (this.measured !== this.peaks) {
       this.measured = this.peaks;
       this.top = Math.max(24, this.peaks ? this.peaks.reduce((most, peak) => Math.max(most, peak), 0) : 255);
@@ -330,7 +330,7 @@ class ReelPlayer extends HTMLElement {
     const played = this.duration ? this.now / this.duration : 0;
     const bars = Math.floor(width / 4);
     const count = this.peaks ? this.peaks.length / lanes : 0;
-    const top = this.loudest();
+    const top = this.scale();
     for (let lane = 0; lane < lanes; lane++) {
       const muted = this.side !== "both" && lanes === 2 && lane !== (this.side === "left" ? 0 : 1);
       pen.fillStyle = colour(lane ? "--teal-dot" : "--accent");
