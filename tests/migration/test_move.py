@@ -236,7 +236,7 @@ async def test_three_deletions_that_fail_keep_the_link_and_can_be_taken_up_again
     began = moving.clock.now()
     item = await moving.until_settled(item)
     assert (item.state, item.delete_attempts, moving.twilio.deletions()) == (ItemState.DELETE_FAILED, 3, 3)
-    assert moving.clock.now() - began == timedelta(seconds=11)  # 1 s, then 10 s
+    assert moving.clock.now() - began == timedelta(seconds=71)  # 1 s, 10 s, and 60 s before the last look
     assert item.source_link is not None
     assert item.delete_confirmed_at is None
     assert (await moving.receipt(item))["deleted_at"] is None
@@ -246,6 +246,29 @@ async def test_three_deletions_that_fail_keep_the_link_and_can_be_taken_up_again
     item = await moving.until_settled(again)
     assert (item.state, item.source_link) == (ItemState.LINK_CLEARED, None)
     assert (await moving.receipt(item))["deleted_at"] is not None
+
+
+async def test_what_the_source_deleted_without_saying_so_is_seen_a_minute_later(moving: Move) -> None:
+    (item,) = await moving.offered(1)
+    moving.twilio.meets("delete", *[SourceUnreachable()] * 3)
+    for _ in range(3):
+        item = await moving.once(item)
+        assert item.next_attempt_at is not None
+        moving.clock.advance((item.next_attempt_at - moving.clock.now()).total_seconds())
+    assert (item.state, item.delete_attempts) == (ItemState.DELETE_INTENT, 3)
+    moving.twilio.shelf.clear()
+    item = await moving.once(item)
+    assert (item.state, item.source_link, moving.twilio.deletions()) == (ItemState.LINK_CLEARED, None, 3)
+    assert (await moving.receipt(item))["deleted_at"] is not None
+
+
+async def test_a_last_look_that_is_not_answered_keeps_the_link(moving: Move) -> None:
+    (item,) = await moving.offered(1)
+    moving.twilio.meets("delete", *[REFUSED] * 3)
+    moving.twilio.meets("find", SourceUnreachable())
+    item = await moving.until_settled(item)
+    assert (item.state, item.delete_confirmed_at) == (ItemState.DELETE_FAILED, None)
+    assert item.source_link is not None
 
 
 async def test_a_404_confirms_what_we_had_asked_for(moving: Move) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 
 from callreel.clock import SetClock
+from callreel.ledger.item_intake import MOVE
+from callreel.ledger.jobs import JobRow, route_of
 from callreel.migration.receipt import verify_receipt
 from callreel.model.deed import CALLREEL, Action
 from callreel.model.sid import SourceSid, mint_sid
 from callreel.model.source import Source
 from callreel.rehearsal.embedded_s3 import EmbeddedS3
 from callreel.rehearsal.pretend_twilio import PretendTwilio
+from callreel.rehearsal.twilio_faults import DELETE, fault
 from callreel.rehearsal.twilio_sign_in import PretendAccount
 from callreel.worker.worker import Worker
 from tests.stage import BUCKET, Stage
@@ -157,6 +160,38 @@ async def test_a_wrong_token_ends_in_failed_with_the_reason_and_resuming_after_m
     assert (row["status"], row["deleted_at_source"], row["reason"]) == ("completed", 6, None)
 
 
+async def test_what_could_not_be_deleted_is_taken_up_again_one_by_one_and_all(
+    acme: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
+) -> None:
+    twilio.faults.next(fault("html-403"), times=500, on=DELETE)
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    audited = f"{acme.own_path}/Audit?Action=moves.retried"
+    async with at_work(stage):
+        while (row := (await acme.get(path(acme, f"/{sid}"))).json())["status"] == "running":
+            stage.clock.advance(15)
+            await stage.parts.ledger.remind([JobRow(route_of(MOVE, stage.parts.spool.host_id), source.sid)])
+            await asyncio.sleep(0.2)
+        assert (row["status"], row["delete_failed"], row["moved"], twilio.deleted) == ("completed", 6, 6, [])
+        twilio.faults.clear()
+        items = (await acme.get(path(acme, f"/{sid}/Items?State=delete_failed"))).json()["items"]
+        one = items[0]["recording_sid"]
+        retried = await acme.post(path(acme, f"/{sid}/Retry"), {"RecordingSid": one})
+        assert retried.json() == {"retried": 1}
+        row = await until(acme, sid, "completed")
+        while row["deleted_at_source"] < 1:
+            row = await until(acme, sid, "completed")
+        assert (row["delete_failed"], row["moved"], twilio.deleted) == (5, 6, [items[0]["source_recording_sid"]])
+        assert (await acme.post(path(acme, f"/{sid}/Retry"), {"RecordingSid": one})).json() == {"retried": 0}
+        for named in ("RE" + UNKNOWN, "what"):
+            assert (await acme.post(path(acme, f"/{sid}/Retry"), {"RecordingSid": named})).status in (400, 404)
+        assert (await acme.post(path(acme, f"/{sid}/Retry"), {})).json() == {"retried": 5}
+        while row["deleted_at_source"] < 6:
+            row = await until(acme, sid, "completed")
+    assert (row["delete_failed"], row["moved"], row["bytes"]) == (0, 6, sum(one["size_bytes"] for one in items))
+    assert len((await acme.get(audited)).json()["audit"]) == 2
+    assert (await acme.post(f"{acme.own_path}/Sources/{source.sid}/Retry", {})).json() == {"retried": 0}
+
+
 async def test_while_external_storage_is_off_recordings_are_played_from_their_source(
     acme: Caller, stranger: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
 ) -> None:
@@ -201,6 +236,8 @@ async def test_another_accounts_sid_is_404(acme: Caller, stranger: Caller, sourc
         answer = await stranger.get(path(stranger, rest))
         assert answer.status == 404
         assert (await stranger.get(path(acme, rest))).status == 404
+    assert (await stranger.post(path(stranger, f"/{sid}/Retry"), {})).status == 404
+    assert (await stranger.post(f"{stranger.own_path}/Sources/{source.sid}/Retry", {})).status == 404
     assert (await stranger.get(path(stranger, f"/{sid}"))).json()["code"] == nobodys.json()["code"]
     assert (await stranger.post(path(stranger, f"/{sid}"), {"Status": "canceled"})).status == 404
     assert (await stranger.post(path(stranger), {"SourceSid": source.sid})).status == 404

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 from rich.console import Console
@@ -112,6 +111,28 @@ def resume(asked: Asked, migration: Named) -> None:
     _steer(asked, migration, lambda parts, found: parts.ledger.migrations.resume(found, by=OPERATOR))
 
 
+@command(app, "migrate retry", example="callreel migrate retry MG… --recording RE…")
+def retry(
+    asked: Asked,
+    of: Annotated[str, typer.Argument(metavar="MG…|SR…", help="A migration; or a source, for new recordings.")],
+    recording: Annotated[
+        list[str] | None, typer.Option(metavar="RE…", help="This one, by its SID here or there; may be repeated.")
+    ] = None,
+) -> None:
+    """Take up again what failed or could not be deleted: all of it, or only what is named. May be repeated."""
+    named = list(dict.fromkeys(recording or ()))
+
+    async def work(parts: Parts) -> int:
+        migrations = parts.ledger.migrations
+        if of.startswith("SR"):
+            source = await _source(parts, of)
+            return await migrations.retry_strays(source, host_id=parts.spool.host_id, named=named, by=OPERATOR)
+        return await migrations.retry(await _migration(parts, of), named=named, by=OPERATOR)
+
+    retried = with_parts(asked.settings(), work)
+    asked.answer({"retried": retried}, f"{retried} taken up again.")
+
+
 @command(app, "migrate cancel", example="callreel migrate cancel MG…")
 def cancel(asked: Asked, migration: Named) -> None:
     """End it for good. What is in the bucket stays there; no further original is deleted."""
@@ -154,22 +175,27 @@ def verify(
     try:
         document = json.loads(report.read_text())
         pem = public_key.read_bytes() if public_key is not None else str(document["public_key"]).encode()
-        receipts = [item["receipt"] for item in document["items"] if item["receipt"] is not None]
+        moved = [item for item in document["items"] if item["receipt"] is not None]
     except (OSError, ValueError, KeyError, TypeError) as why:
         raise InvalidParameter(f"{report} is not what `callreel migrate report` writes as JSON") from why
-    forged = [str(receipt.get("facts", {}).get("recording_sid")) for receipt in receipts if not _holds(receipt, pem)]
-    words = "\n".join([*(f"{sid}: the receipt does not hold" for sid in forged), f"{len(receipts)} receipts checked."])
-    asked.answer({"ok": not forged, "receipts": len(receipts), "forged": forged}, words)
+    forged = [str(item.get("recording_sid")) for item in moved if not _holds(item, pem)]
+    words = "\n".join([*(f"{sid}: the receipt does not hold" for sid in forged), f"{len(moved)} receipts checked."])
+    asked.answer({"ok": not forged, "receipts": len(moved), "forged": forged}, words)
     if forged:
         raise typer.Exit(FAILED)
 
 
-def _holds(receipt: dict[str, Any], pem: bytes) -> bool:
+def _holds(item: dict[str, Any], pem: bytes) -> bool:
+    """Whether the receipt is signed, and says what stands beside it: people read that."""
+    receipt = item["receipt"]
     try:
-        verify_receipt(receipt, pem)
-    except ReceiptForged:
+        signed = verify_receipt(receipt, pem)
+    except (ReceiptForged, AttributeError):
         return False
-    return True
+    return receipt.get("facts") == signed and all(item.get(name) == signed.get(name) for name in _ALSO_BESIDE)
+
+
+_ALSO_BESIDE = ("recording_sid", "source_recording_sid", "source_sid", "size_bytes", "sha256")
 
 
 def _steer(asked: Asked, sid: str, verb: Callable[[Parts, Migration], Awaitable[Migration]]) -> None:
@@ -197,20 +223,25 @@ def _answer(asked: Asked, row: dict[str, Any]) -> None:
 
 
 async def _wait(parts: Parts, migration: Migration, asked: Asked) -> Migration:
-    """Stay until the migration is over, doing the work ourselves where no service does."""
-    async with _working(parts):
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed:,}/{task.total:,}  {task.fields[rate]}  {task.fields[left]}"),
-            console=Console(stderr=True),
-            disable=asked.as_json or not sys.stderr.isatty(),
-        ) as progress:
+    """Stay until the migration is over. While no service does the work we do, also when one stops meanwhile."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,}/{task.total:,}  {task.fields[rate]}  {task.fields[left]}"),
+        console=Console(stderr=True),
+        disable=asked.as_json or not sys.stderr.isatty(),
+    )
+    async with _Shift(parts, lambda words: progress.console.print(words, highlight=False)) as shift:
+        with progress:
             task = progress.add_task("moving", total=0, rate="", left="")
             while migration.status is MigrationStatus.RUNNING:
+                shift.begin_if_nobody_works()
                 await asyncio.sleep(LOOK_EVERY_S)
                 migration = await _migration(parts, migration.sid)
                 _show(progress, task, migration, parts.clock.now())
+            while shift.works and await parts.ledger.calls.is_asking(migration.source_sid):
+                progress.update(task, description="asking who called whom", rate="", left="")
+                await asyncio.sleep(LOOK_EVERY_S)
     return migration
 
 
@@ -227,21 +258,41 @@ def _show(progress: Progress, task: TaskID, migration: Migration, now: datetime)
     )
 
 
-@asynccontextmanager
-async def _working(parts: Parts) -> AsyncIterator[None]:
-    """A worker beside us, unless one has the spool already."""
-    try:
-        parts.spool.lock_for_work()
-    except Misconfigured:
-        yield
-        return
-    stopping = asyncio.Event()
-    working = asyncio.create_task(work_shift(parts, stopping, mend=_nothing_to_mend))
-    try:
-        yield
-    finally:
-        stopping.set()
-        await asyncio.gather(working, return_exceptions=True)
+class _Shift:
+    """A worker of ours, as a context, from the moment nobody else has the spool. It ends with the context."""
+
+    def __init__(self, parts: Parts, say: Callable[[str], None]) -> None:
+        self._parts, self._say, self._stopping = parts, say, asyncio.Event()
+        self._was_busy = False
+        self._working: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._working is not None:
+            await asyncio.gather(self._working, return_exceptions=True)
+
+    @property
+    def works(self) -> bool:
+        """Whether the work is ours."""
+        return self._working is not None
+
+    def begin_if_nobody_works(self) -> None:
+        """The kernel gives the spool's lock back when its holder dies, however it dies; then it is our turn."""
+        if self._working is not None:
+            return
+        try:
+            self._parts.spool.lock_for_work()
+        except Misconfigured:
+            if not self._was_busy:
+                self._was_busy = True
+                self._say("The service does the work; this command looks on, and takes over should it end.")
+            return
+        if self._was_busy:
+            self._say("The service has ended. The work goes on here.")
+        self._working = asyncio.create_task(work_shift(self._parts, self._stopping, mend=_nothing_to_mend))
 
 
 async def _nothing_to_mend() -> None:

@@ -34,6 +34,7 @@ ABILITIES = {
     "media": "Fetch media",
     "delete": "Delete originals",
     "subaccounts": "Read subaccounts",
+    "calls": "Read who called whom",
 }
 
 

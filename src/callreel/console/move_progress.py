@@ -104,6 +104,8 @@ async def _steer(visit: Visit, found: Migration) -> None:
         await migrations.pause(found, by=visit.actor)
     elif do in ("resume", "retry"):
         await migrations.resume(found, by=visit.actor)
+    elif do.startswith("retry "):
+        await migrations.retry(found, named=[do.removeprefix("retry ")], by=visit.actor)
     elif do == "stop":
         await migrations.cancel(found, by=visit.actor)
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from callreel.errors import MigrationRunning, NotFound, Outrun, StateConflict
 from callreel.ledger.audit import write_deeds
 from callreel.ledger.idempotency import claim_key
 from callreel.ledger.item_intake import INVENTORY, MOVE, TakenIn, take_in, taken_up_again
+from callreel.ledger.item_retry import retry_items
 from callreel.ledger.jobs import JobRow, route_of, write_jobs
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.sources import Once
@@ -265,6 +266,50 @@ class Migrations:
             raise MigrationRunning(f"Another migration of {migration.source_sid} is running or paused") from why
         return await self._again(migration)
 
+    async def retry(self, migration: Migration, *, named: Collection[str] = (), by: Actor = CALLREEL) -> int:
+        """Take up again what failed of a migration, or what is named: see `retry_items`. Returns how many.
+
+        Raises `NotFound` for a recording that is not of it, and `StateConflict` when nothing goes on in it.
+        """
+        if migration.status is _S.FAILED:
+            raise StateConflict(
+                "The migration was stopped by its source. Resume it (callreel migrate resume): that takes up again "
+                "everything that failed"
+            )
+        _must_be(migration, _S.RUNNING, _S.PAUSED, _S.COMPLETED, verb="taken up again; start a new one")
+        return await self._retry(
+            migration.account_sid, migration.source_sid, migration.sid, migration.host_id, named=named, by=by
+        )
+
+    async def retry_strays(
+        self, source: Source, *, host_id: str, named: Collection[str] = (), by: Actor = CALLREEL
+    ) -> int:
+        """The same for what the poller and the webhook took up, which belongs to no migration."""
+        return await self._retry(source.account_sid, source.sid, None, host_id, named=named, by=by)
+
+    async def _retry(
+        self,
+        account_sid: AccountSid,
+        source_sid: str,
+        migration_sid: str | None,
+        host_id: str,
+        *,
+        named: Collection[str],
+        by: Actor,
+    ) -> int:
+        now = self._clock.now()
+        try:
+            async with self._engine.begin() as transaction:
+                sids = await retry_items(transaction, account_sid, source_sid, migration_sid, named=named, now=now)
+                if sids:
+                    await write_jobs(transaction, [JobRow(route_of(MOVE, host_id), source_sid)], now=now)
+                    told = {"recordings": sids if len(sids) <= MOST_TOLD else len(sids)}
+                    deed = by.deed(Action.MOVES_RETRIED, account_sid, migration_sid or source_sid, **told)
+                    await write_deeds(transaction, [deed], now=now)
+        except IntegrityError as why:  # another one was started in that moment
+            raise MigrationRunning(f"Another migration of {source_sid} is running or paused") from why
+        return len(sids)
+
     async def _change(self, migration: Migration, deed: Deed | None, **values: Any) -> Migration:
         now = self._clock.now()
         async with self._engine.begin() as transaction:
@@ -324,6 +369,7 @@ def _must_be(migration: Migration, *among: MigrationStatus, verb: str) -> None:
         raise StateConflict(f"The migration is {migration.status} and cannot be {verb}")
 
 
+MOST_TOLD = 20  # recordings the audit names one by one
 MOST_PASSES = 5  # a list that never stands still is read no more often; the poller finds what is new
 _COUNTS = ("total", "moved", "kept", "skipped", "failed", "deleted_at_source", "delete_failed", "bytes")
 

@@ -64,6 +64,7 @@ class Action(StrEnum):
     MIGRATION_PAUSED = "migration.paused"
     MIGRATION_RESUMED = "migration.resumed"
     MIGRATION_CANCELED = "migration.canceled"
+    MOVES_RETRIED = "moves.retried"
     QUARANTINE_REMOVED = "quarantine.removed"
     MASTER_KEY_ROTATED = "master-key.rotated"
     CLOCK_CONFIRMED = "clock.confirmed"

@@ -18,6 +18,7 @@ from callreel.migration.report import item_row, migration_row, report_csv, repor
 from callreel.model.account import Account
 from callreel.model.migration import MigrationStatus
 from callreel.model.moved_item import ItemState
+from callreel.model.sid import parse_sid
 from callreel.model.source import Source
 from callreel.parts import Parts
 from callreel.web.answers import json_answer
@@ -30,6 +31,7 @@ from callreel.web.uploads import idempotency_key
 
 router = APIRouter()
 PATH = "/v1/Accounts/{account_sid}/Migrations"
+MOST_NAMED = 1000
 STEERED = (MigrationStatus.RUNNING, MigrationStatus.PAUSED, MigrationStatus.CANCELED)
 _FILTERS = {"SourceSid": "text", "CreatedAfter": "text", "CreatedBefore": "text"}
 _COUNTS = ("total", "moved", "skipped", "failed", "kept", "delete_failed", "deleted_at_source", "remaining", "bytes")
@@ -182,6 +184,19 @@ async def steer_migration(sid: str, account: Acting, by: By, parts: Opened, form
 
 @on(
     router,
+    "POST",
+    PATH + "/{sid}/Retry",
+    responses=answers(200, "How many were taken up again", shape(retried="integer")),
+    openapi_extra=takes({"RecordingSid": "texts"}, json=True),
+)
+async def retry_items(sid: str, account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
+    """Take up again what failed or could not be deleted: these recordings, or all"""
+    found = await parts.ledger.migrations.fetch(account.sid, path_sid("MG", sid))
+    return json_answer({"retried": await parts.ledger.migrations.retry(found, named=recordings_named(form), by=by)})
+
+
+@on(
+    router,
     "GET",
     PATH + "/{sid}/Items",
     responses=answers(200, "Each recording with its receipt, newest first", page_of("items", ITEM)),
@@ -216,6 +231,14 @@ async def fetch_report(sid: str, account: Acting, parts: Opened, query: Query) -
         return StreamingResponse(report_csv(found, ledger=parts.ledger), media_type="text/csv", headers=headers)
     body = report_json(found, ledger=parts.ledger, key=parts.receipt_key, now=parts.clock.now())
     return StreamingResponse(body, media_type="application/json", headers=headers)
+
+
+def recordings_named(form: Parameters) -> list[str]:
+    """The recordings a retry names. Raises `InvalidSid` and `InvalidParameter`."""
+    sids = list(dict.fromkeys(parse_sid("RE", sid) for sid in form.all("RecordingSid")))
+    if len(sids) > MOST_NAMED:
+        raise InvalidParameter(f"Name at most {MOST_NAMED} recordings, or none for all", parameter="RecordingSid")
+    return sids
 
 
 async def _source(account: Account, form: Parameters, parts: Parts) -> Source:

@@ -19,6 +19,7 @@ from callreel.web.answers import json_answer
 from callreel.web.auth import Acting, By, Opened, path_sid
 from callreel.web.description import PAGING, answers, asks, page_of, shape, takes
 from callreel.web.forms import FormOrJson, Parameters, Query
+from callreel.web.migrations import recordings_named
 from callreel.web.pages import PageWish, envelope_v1, links_of
 from callreel.web.routes import on
 from callreel.web.uploads import idempotency_key
@@ -138,6 +139,22 @@ async def check(sid: str, account: Acting, parts: Opened) -> Response:
     source = await _fetch(sid, account, parts)
     ok, found = await check_source(source, ledger=parts.ledger, sources=parts.sources)
     return json_answer(checked_json(source, ok, found))
+
+
+@on(
+    router,
+    "POST",
+    PATH + "/{sid}/Retry",
+    responses=answers(200, "How many were taken up again", shape(retried="integer")),
+    openapi_extra=takes({"RecordingSid": "texts"}, json=True),
+)
+async def retry_new(sid: str, account: Acting, by: By, parts: Opened, form: FormOrJson) -> Response:
+    """Take up again what failed of the new recordings, which belong to no migration: these, or all"""
+    source = await _fetch(sid, account, parts)
+    retried = await parts.ledger.migrations.retry_strays(
+        source, host_id=parts.spool.host_id, named=recordings_named(form), by=by
+    )
+    return json_answer({"retried": retried})
 
 
 def source_json(source: Source, public_url: str) -> dict[str, Any]:
