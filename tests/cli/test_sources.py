@@ -75,6 +75,7 @@ def test_the_secret_comes_from_the_environment_too(with_database: Callreel, acco
         CALLREEL_SOURCE_AUTH_TOKEN=TOKEN,
     )
     assert document(made)["twilio_account_sid"] == THEIRS
+    assert "CALLREEL_PUBLIC_URL" in document(made)["webhook_trouble"]
     assert TOKEN not in made.output
 
 
@@ -100,3 +101,13 @@ def test_what_cannot_be_a_source_ends_with_one_line_that_says_why(
         assert said in result.stderr
         assert len(result.stderr.strip().splitlines()) == 1
     assert with_database(*own, "--auth-token", TOKEN).exit_code == 2  # nothing on the command line, where `ps` looks
+
+
+def test_where_twilio_cannot_reach_the_webhook_it_is_said_what_to_set(with_database: Callreel, account: str) -> None:
+    add = ("sources", "add", "--account", account, "--twilio-account-sid")
+    token = {"CALLREEL_SOURCE_AUTH_TOKEN": TOKEN}
+    assert "set PUBLIC_URL (CALLREEL_PUBLIC_URL)" in with_database(*add, THEIRS, **token).stdout
+    outside = {"CALLREEL_PUBLIC_URL": "https://calls.example.com"} | token
+    told = with_database(*add, "AC" + "8" * 32, **outside)
+    assert (told.exit_code, "PUBLIC_URL" in told.stdout) == (0, False)
+    assert "https://calls.example.com/callreel/v1/Accounts/" in told.stdout

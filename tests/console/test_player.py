@@ -15,14 +15,21 @@ from playwright.async_api import Page, Request, expect
 
 from callreel.clock import SetClock
 from callreel.console.assets import asset
+from callreel.migration.offer import offer
+from callreel.migration.stay import stay
 from callreel.model.account import Account
 from callreel.model.person import Role
 from callreel.model.recording import Recording
+from callreel.model.source import SourceRecording
 from callreel.parts import Parts
+from callreel.rehearsal.pretend_twilio import PretendTwilio
 from callreel.rehearsal.speech import speech
+from callreel.rehearsal.twilio_shelf import TwilioRecording
 from tests.console.conftest import admit, allow_pages, needs_chromium, seat, sitting_at
+from tests.migration.conftest import Move
 from tests.sealing.keys import another_rsa_key, private_pem, public_pem, rsa_key
 from tests.stage import BUCKET, WRITER, Stage
+from tests.web.test_migrations import a_source
 
 pytestmark = [needs_chromium, pytest.mark.xdist_group("chromium")]
 PLAYER = "reel-player"
@@ -268,3 +275,35 @@ async def test_one_flipped_bit_anywhere_is_refused_by_the_page(
     size, told = await page.evaluate(_FLIP_AND_OPEN, arguments)
     assert size == len(sealed) - 16
     assert told == {"The recording was changed.": count}
+
+
+async def test_what_lies_at_its_source_plays_through_here_and_is_sought_in(
+    page: Page, stage: Stage, clock: SetClock
+) -> None:
+    await stage.choose(aws_storage_enabled=False)
+    async with PretendTwilio(clock=clock) as twilio:
+        old = twilio.add_account()
+        one = twilio.add_recording(old, speech(30, seed=3, channels=2), channels=2)
+        source, moving = await a_source(stage, twilio, old), Move(stage)
+        await offer(source, [as_listed(one)], ledger=stage.parts.ledger, spool=stage.parts.spool)
+        item = await stage.parts.ledger.items.find_by_origin(source.sid, one.sid)
+        assert item is not None
+        await stay(item, source=await stage.parts.sources.open(source), shelves=moving.shelves)
+        requests = await shown(page, await moving.recording(item))
+        await expect(page.locator("[data-about]")).to_contain_text("lies at its source")
+        await played(page)
+        await page.evaluate(f"document.querySelector('{PLAYER}').seek(25)")
+        await expect(page.locator("[data-now]")).to_have_text("0:26")
+        assert not [request.url for request in requests if "peaks" in request.url.lower()]
+        assert await page.locator("[data-trouble]").is_hidden()
+
+
+def as_listed(one: TwilioRecording) -> SourceRecording:
+    return SourceRecording(
+        sid=one.sid,
+        account_sid=one.account_sid,
+        call_sid=one.call_sid,
+        date_created=one.date_created,
+        duration_s=one.duration_s,
+        channels=one.channels,
+    )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from callreel.errors import SourceRedirects, SourceUnauthorized, SourceUnreachable
 from callreel.ledger.item_intake import MOVE
 from callreel.ledger.jobs import live_subjects, route_of
 from callreel.ledger.recordings import RecordingFilter
 from callreel.migration.inventory import take_inventory
+from callreel.model.deed import OPERATOR, Action
 from callreel.model.migration import Migration, MigrationStatus
 from callreel.model.recording import State
+from callreel.model.time_trust import Beat
 from callreel.worker.convoy import Convoy
 from tests.migration.conftest import Move
 
@@ -81,6 +85,40 @@ async def test_a_refused_credential_stops_the_migration_with_its_reason_and_it_c
     await moving.parts.ledger.migrations.resume(stopped)
     done = await until_over(moving, stopped)
     assert (done.status, done.deleted_at_source) == ("completed", 20)
+
+
+@pytest.mark.parametrize("verb", ["media", "delete"])
+async def test_a_credential_revoked_half_way_deletes_nothing_more_and_all_goes_on_after_it_was_renewed(
+    moving: Move, verb: str
+) -> None:
+    migration = await listed(moving, 20)
+    moving.twilio.trouble[verb] = [*[None] * 5, *[SourceUnauthorized("401: authenticate")] * 500]  # type: ignore[list-item]
+    moving.twilio.meets("find", *[SourceUnauthorized("401: authenticate")] * 500)
+    ended = await until_over(moving, migration)
+    assert len(moving.twilio.shelf) >= 15
+    assert ended.status == ("failed" if verb == "media" else "completed")
+    assert "401" in str(ended.reason) or ended.delete_failed == len(moving.twilio.shelf)
+    moving.twilio.trouble.clear()
+    await moving.parts.ledger.migrations.resume(ended)
+    done = await until_over(moving, ended)
+    assert (done.status, done.deleted_at_source, moving.twilio.shelf) == ("completed", 20, {})
+
+
+async def test_by_a_distrusted_clock_nothing_is_moved_until_somebody_confirms_it(moving: Move) -> None:
+    migration = await listed(moving, 5)
+    heartbeats, host_id = moving.parts.ledger.heartbeats, moving.parts.spool.host_id
+    began = moving.clock.now()
+    await heartbeats.beat(host_id, Beat("boot", began, 100.0))
+    await heartbeats.beat(host_id, Beat("boot", began + timedelta(days=400), 160.0))
+    await convoy(moving).run()
+    waiting = await moving.parts.ledger.migrations.find_for_work(migration.sid)
+    assert waiting is not None
+    assert (waiting.status, waiting.moved, moving.twilio.deletions()) == ("running", 0, 0)
+    assert "clock" in str(waiting.reason)
+    assert "callreel clock confirm" in str(waiting.remedy)
+    await heartbeats.confirm(OPERATOR.deed(Action.CLOCK_CONFIRMED, None), now=began)
+    done = await until_over(moving, migration)
+    assert (done.status, done.deleted_at_source, done.reason) == ("completed", 5, None)
 
 
 async def test_one_odd_answer_stops_nothing(moving: Move) -> None:

@@ -144,6 +144,7 @@ TEAR: dict[str, Callable[[Sent], Sent]] = {
     "another length": lambda sent: replace(sent, body=a_wav(seconds=4), length=len(a_wav(seconds=4))),
     "without samples": lambda sent: replace(sent, body=a_wav(seconds=0), length=44),
     "much larger": lambda sent: replace(sent, body=bytes(3 << 20), length=3 << 20),
+    "much larger than it may be, and unannounced": lambda sent: replace(sent, body=bytes(3 << 20), length=None),
     "longer than its head says": lambda sent: replace(sent, body=sent.body + bytes(999), length=len(sent.body) + 999),
     "shorter than its head says": lambda sent: replace(sent, body=sent.body[:-2000], length=len(sent.body) - 2000),
 }

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -160,6 +161,38 @@ async def test_a_wrong_token_ends_in_failed_with_the_reason_and_resuming_after_m
     assert (row["status"], row["deleted_at_source"], row["reason"]) == ("completed", 6, None)
 
 
+ODD = {
+    "html-200": ("text/html", {"running"}),
+    "html-403": ("text/html", {"running"}),
+    "redirect": ("redirects to", {"failed"}),
+    "internal-error": ("500", {"running"}),
+    "garbage": ("could not be reached|broke", {"running"}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+async def test_a_source_that_turns_odd_deletes_nothing_says_why_and_goes_on_when_it_is_mended(
+    acme: Caller, stage: Stage, source: Source, twilio: PretendTwilio, kind: str
+) -> None:
+    said, statuses = ODD[kind]
+    twilio.faults.next(fault(kind), times=100_000)
+    sid = (await acme.post(path(acme), {"SourceSid": source.sid})).json()["sid"]
+    async with at_work(stage):
+        while (row := (await acme.get(path(acme, f"/{sid}"))).json())["reason"] is None:
+            await asyncio.sleep(0.05)
+        while row["status"] not in statuses:
+            row = (await acme.get(path(acme, f"/{sid}"))).json()
+            await asyncio.sleep(0.05)
+        assert re.search(said, row["reason"]), row["reason"]
+        assert (row["deleted_at_source"], twilio.deleted) == (0, [])
+        twilio.faults.clear()
+        if row["status"] == "failed":
+            assert "resume" in row["remedy"]
+            await acme.post(path(acme, f"/{sid}"), {"Status": "running"})
+        row = await until(acme, sid, "completed", "failed")
+    assert (row["status"], row["deleted_at_source"], row["reason"]) == ("completed", 6, None)
+
+
 async def test_what_could_not_be_deleted_is_taken_up_again_one_by_one_and_all(
     acme: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
 ) -> None:
@@ -192,6 +225,28 @@ async def test_what_could_not_be_deleted_is_taken_up_again_one_by_one_and_all(
     assert (await acme.post(f"{acme.own_path}/Sources/{source.sid}/Retry", {})).json() == {"retried": 0}
 
 
+async def parts_of_what_lies_there(acme: Caller, url: str, media: bytes) -> None:
+    """HEAD, parts, and parts that cannot be had, of a recording at its source."""
+    size = len(media)
+    head = await acme.send("HEAD", url)
+    assert (head.status, head.headers["content-length"], head.headers["accept-ranges"]) == (200, str(size), "bytes")
+    etag = head.headers["etag"]
+    for asked, first, stop in (
+        ("bytes=0-0", 0, 1),
+        ("bytes=7000-7999", 7000, 8000),
+        (f"bytes=9000-{size + 5}", 9000, size),
+        ("bytes=-10", size - 10, size),
+    ):
+        part = await acme.get(url, headers={"Range": asked, "If-Range": etag})
+        assert (part.status, part.body) == (206, media[first:stop])
+        assert part.headers["content-range"] == f"bytes {first}-{stop - 1}/{size}"
+    other = await acme.get(url, headers={"Range": "bytes=0-0", "If-Range": '"another"'})
+    assert (other.status, other.body) == (200, media)
+    assert (await acme.get(url, headers={"If-None-Match": etag})).status == 304
+    beyond = await acme.get(url, headers={"Range": f"bytes={size}-"})
+    assert (beyond.status, beyond.headers["content-range"]) == (416, f"bytes */{size}")
+
+
 async def test_while_external_storage_is_off_recordings_are_played_from_their_source(
     acme: Caller, stranger: Caller, stage: Stage, source: Source, old: PretendAccount, twilio: PretendTwilio
 ) -> None:
@@ -208,8 +263,12 @@ async def test_while_external_storage_is_off_recordings_are_played_from_their_so
     assert (wav.status, wav.body, wav.headers["content-type"]) == (200, media.media, "audio/x-wav")
     mp3 = await acme.get(f"{acme.account_path}/Recordings/{one}.mp3")
     assert (mp3.status, mp3.headers["content-type"]) == (200, "audio/mpeg")
-    head = await acme.send("HEAD", f"{acme.account_path}/Recordings/{one}")
-    assert (head.status, head.headers["content-length"]) == (200, str(len(media.media)))
+    await parts_of_what_lies_there(acme, f"{acme.account_path}/Recordings/{one}", media.media)
+    playback = (await acme.get(f"{acme.own_path}/Recordings/{one}/Playback")).json()
+    assert playback["peaks_url"] is None
+    signed = playback["url"].removeprefix(stage.parts.public_url)
+    part = await acme.get(signed, headers={"Range": "bytes=100-"})
+    assert (part.status, part.body) == (206, media.media[100:])
     assert (await stranger.get(f"{stranger.account_path}/Recordings/{one}.wav")).status == 404
     assert (await acme.delete(f"{acme.account_path}/Recordings/{one}.json")).status == 409
     twilio.accounts[old.sid].shelf.remove(media)

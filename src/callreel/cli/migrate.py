@@ -19,6 +19,7 @@ from rich.table import Table
 from callreel.cli.asked import FAILED, Asked, command
 from callreel.cli.installation import with_parts
 from callreel.errors import InvalidParameter, Misconfigured, NotFound, ReceiptForged
+from callreel.ledger.database import check_clock
 from callreel.migration.plan import Plan
 from callreel.migration.plan import plan as plan_of
 from callreel.migration.receipt import verify_receipt
@@ -31,6 +32,7 @@ from callreel.worker.shift import work as work_shift
 
 app = typer.Typer(add_completion=False, help="Move recordings out of a source, with proof.", no_args_is_help=True)
 LOOK_EVERY_S = 0.5
+LOOKED_AT = 100  # of an account's migrations, the newest
 
 OfSource = Annotated[str, typer.Option("--source", metavar="SR…", help="The source to move out of.")]
 After = Annotated[str | None, typer.Option(metavar="DATE", help="Only those made at this time or later.")]
@@ -67,14 +69,17 @@ def start(
     created_before: Before = None,
     wait: Annotated[bool, typer.Option("--wait", help="Stay until it is over, and show how far it is.")] = False,
 ) -> None:
-    """Start to move. The service does the work; with --wait and no service running, this command does."""
+    """Start to move. The service does the work; with --wait and no service running, this command does, and goes on with
+    what it began when it is called again."""
     after, before = _span(created_after, created_before)
 
     async def work(parts: Parts) -> dict[str, Any]:
         found = await _source(parts, source)
-        migration = await parts.ledger.migrations.start(
-            found, host_id=parts.spool.host_id, created_after=after, created_before=before, by=OPERATOR
-        )
+        migration = await _started_before(parts, found, after, before) if wait else None
+        if migration is None:
+            migration = await parts.ledger.migrations.start(
+                found, host_id=parts.spool.host_id, created_after=after, created_before=before, by=OPERATOR
+            )
         if wait:
             migration = await _wait(parts, migration, asked)
         return migration_row(migration, parts.clock.now())
@@ -235,7 +240,7 @@ async def _wait(parts: Parts, migration: Migration, asked: Asked) -> Migration:
         with progress:
             task = progress.add_task("moving", total=0, rate="", left="")
             while migration.status is MigrationStatus.RUNNING:
-                shift.begin_if_nobody_works()
+                await shift.begin_if_nobody_works()
                 await asyncio.sleep(LOOK_EVERY_S)
                 migration = await _migration(parts, migration.sid)
                 _show(progress, task, migration, parts.clock.now())
@@ -279,8 +284,11 @@ class _Shift:
         """Whether the work is ours."""
         return self._working is not None
 
-    def begin_if_nobody_works(self) -> None:
-        """The kernel gives the spool's lock back when its holder dies, however it dies; then it is our turn."""
+    async def begin_if_nobody_works(self) -> None:
+        """The kernel gives the spool's lock back when its holder dies, however it dies; then it is our turn.
+
+        Raises `Misconfigured` for a clock that nobody should work by.
+        """
         if self._working is not None:
             return
         try:
@@ -290,12 +298,25 @@ class _Shift:
                 self._was_busy = True
                 self._say("The service does the work; this command looks on, and takes over should it end.")
             return
+        await check_clock(self._parts.ledger.engine, self._parts.clock.now)
         if self._was_busy:
             self._say("The service has ended. The work goes on here.")
         self._working = asyncio.create_task(work_shift(self._parts, self._stopping, mend=_nothing_to_mend))
 
 
 async def _nothing_to_mend() -> None:
+    return None
+
+
+async def _started_before(
+    parts: Parts, source: Source, after: datetime | None, before: datetime | None
+) -> Migration | None:
+    """The same migration, where it runs already: a command that was killed is typed again."""
+    page = await parts.ledger.migrations.list(source.account_sid, place=None, size=LOOKED_AT)
+    for one in page.rows:
+        is_same = (one.source_sid, one.created_after, one.created_before) == (source.sid, after, before)
+        if is_same and one.status is MigrationStatus.RUNNING:
+            return one
     return None
 
 

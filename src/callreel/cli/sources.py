@@ -97,6 +97,8 @@ def add(
     words = f"{made['sid']} is a source now. See what its credential may do: callreel sources check {made['sid']}"
     if made["webhook_url"]:
         words += f"\nIts status callbacks may be sent to {made['webhook_url']}"
+    if made["webhook_trouble"]:
+        words += f"\n{made['webhook_trouble']}."
     asked.answer(made, words)
 
 
@@ -111,7 +113,9 @@ def list_sources(
         return [source_json(one, parts.public_url) for one in found if account in (None, one.account_sid)]
 
     rows = with_parts(asked.settings(), work)
-    table = Table(*_COLUMNS, box=None)
+    table = Table(box=None)
+    for name in _COLUMNS:
+        table.add_column(name, overflow="fold", min_width=34 if name.endswith("sid") else None)
     for row in rows:
         table.add_row(*("" if row[name] is None else str(row[name]) for name in _COLUMNS))
     asked.answer({"sources": rows}, table if rows else "No sources yet: callreel sources add")

@@ -20,7 +20,7 @@ from callreel.migration.plan import Plan, plan
 from callreel.model.migration import LIVE
 from callreel.model.person import Right
 from callreel.model.sid import is_sid
-from callreel.model.source import TWILIO_URL, Ability, Source
+from callreel.model.source import TWILIO_URL, Ability, Source, webhook_trouble
 from callreel.model.storage_settings import RecordingKind
 from callreel.steps.keep_source import SourceWish, add_source, change_source, check_source, remove_source
 
@@ -105,6 +105,7 @@ async def source(visit: Visit) -> Response:
         polls=POLLS,
         live=next((m for m in moves.rows if m.source_sid == found.sid and m.status in LIVE), None),
         webhook_url=f"{visit.parts.public_url}/callreel/v1/Accounts/{found.account_sid}/Sources/{found.sid}/Webhook",
+        webhook_trouble=webhook_trouble(visit.parts.public_url),
         deletes=chosen.delete_source_after_migration,
         bucket=await bucket_now(visit),
         prices=visit.parts.chosen.prices,

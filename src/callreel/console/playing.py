@@ -57,7 +57,7 @@ def obstacle_of(recording: Recording) -> Obstacle | None:
         return Obstacle("The media was removed.", "What is left are the details on this page.", "info", 404)
     if state in (State.ABSENT, State.ERASED, State.FATAL):
         return Obstacle("There is no media.", recording.last_error or "Nothing was recorded.", "bad", 404)
-    if state not in COMPLETED:
+    if state not in COMPLETED and state is not State.AT_SOURCE:
         return Obstacle("This recording is on its way.", "It plays as soon as it is stored; this page says when.")
     return None
 

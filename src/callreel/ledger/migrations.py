@@ -87,7 +87,8 @@ class Migrations:
                     await write_deeds(transaction, [deed], now=now)
         except IntegrityError as why:
             raise MigrationRunning(
-                f"A migration of {source.sid} is running or paused; wait for it, resume it or cancel it first"
+                f"A migration of {source.sid} is running or paused; wait for it (callreel migrate status MG… --wait), "
+                "resume it or cancel it first"
             ) from why
         return await self.fetch(source.account_sid, earlier or sid)
 

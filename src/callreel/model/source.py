@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from callreel.model.sid import AccountSid, SourceSid
 
@@ -52,6 +54,23 @@ class Source:
         if marked_voicemail or (self.record_verb_is_voicemail and recording.source == RECORD_VERB):
             return VOICEMAIL
         return recording.source
+
+
+def webhook_trouble(url: str) -> str | None:
+    """Why nobody outside can call a webhook of this address, and what to set; None when nothing speaks against it."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        is_inside = not ip_address(host).is_global
+    except ValueError:
+        is_inside = host == "localhost" or "." not in host
+    if not is_inside:
+        return None
+    return (
+        f"Twilio cannot reach {parts.scheme}://{parts.netloc}: set PUBLIC_URL (CALLREEL_PUBLIC_URL) to the address "
+        "under which this service is reached from outside, and start it again. Until then new recordings are found by "
+        "looking"
+    )
 
 
 @dataclass(frozen=True, slots=True, repr=False)

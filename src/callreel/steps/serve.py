@@ -115,14 +115,14 @@ async def serve_playing(
 ) -> Playable:
     """A fresh URL for 60 minutes, in the bucket or here; with `save_as` (`wav`, `mp3`) one that a browser saves.
 
-    MP3 is to be had of what lies here. Raises `NotFound` unless the recording is completed and its object is there,
-    and what the bucket said when it did not let us look: `BucketRefused`, `CredentialMissing`, `InvalidDestination`,
-    or any `NotNow`.
+    What lies at its source is played through here. MP3 is to be had of what lies here or there. Raises `NotFound`
+    unless the recording is completed and its object is there, and what the bucket said when it did not let us look:
+    `BucketRefused`, `CredentialMissing`, `InvalidDestination`, or any `NotNow`.
     """
-    if recording.state not in COMPLETED:
+    if recording.state not in COMPLETED and recording.state is not State.AT_SOURCE:
         raise NotFound()
     expires = clock.now() + timedelta(seconds=SIGNED_URL_S)
-    if not recording.is_external:
+    if not recording.is_external or recording.state is State.AT_SOURCE:
         name = "Media.mp3" if save_as == "mp3" else "Media"
         return Playable(hosted_url(recording, name, int(expires.timestamp()), public_url, digest), expires)
     assert recording.object_key is not None

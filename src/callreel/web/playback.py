@@ -14,7 +14,7 @@ from starlette.routing import Route
 from callreel.errors import Final, InvalidDestination, NotAllowed, NotAudio, NotFound, NotNow
 from callreel.model.callback import iso
 from callreel.model.deed import Action
-from callreel.model.recording import COMPLETED, Recording
+from callreel.model.recording import COMPLETED, Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 from callreel.steps.draw_peaks import draw_peaks
 from callreel.steps.serve import hosted_signature, hosted_url, serve_playing
@@ -41,7 +41,8 @@ _NO_STORE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 async def playback(sid: str, account: Acting, by: By, parts: Opened) -> Response:
     """Get a signed URL to play a recording"""
     recording = await parts.ledger.recordings.fetch(account.sid, RecordingSid(path_sid("RE", sid)))
-    if recording.state not in COMPLETED:
+    is_at_source = recording.state is State.AT_SOURCE
+    if recording.state not in COMPLETED and not is_at_source:
         raise NotFound()
     try:
         playable = await serve_playing(
@@ -56,7 +57,7 @@ async def playback(sid: str, account: Acting, by: By, parts: Opened) -> Response
     until = iso(playable.expires_at)
     await parts.ledger.audit.write(by.deed(Action.PLAYBACK_ISSUED, account.sid, recording.sid, until=until))
     peaks_url = None
-    if recording.encryption_details is None and recording.video is None:
+    if recording.encryption_details is None and recording.video is None and not is_at_source:
         expires = int(playable.expires_at.timestamp())
         peaks_url = hosted_url(recording, "Peaks", expires, parts.public_url, parts.digest)
     return json_answer({"url": playable.url, "expires_at": until, "peaks_url": peaks_url}, headers=_NO_STORE)

@@ -101,35 +101,61 @@ async def _from_source(
     parts: Parts,
     heard: Deed,
 ) -> Response:
-    """The media as its source sends it, passed on while it comes; whole, since a source gives no parts."""
+    """The media as its source sends it, passed on while it comes: whole, or the part that was asked for.
+
+    A source is asked for the whole, since Twilio documents no parts, and what lies before a part is read and dropped;
+    what lies behind it is not read.
+    """
     source = await parts.ledger.sources.fetch(recording.account_sid, found.source_sid)
     item = await parts.ledger.items.fetch(recording.account_sid, recording.sid)
     client = await parts.sources.open(source)
-    async with AsyncExitStack() as stack:
-        try:
-            media = await stack.enter_async_context(
-                client.media(
-                    item.origin.account_sid,
-                    item.source_recording_sid,
-                    channels=channels or recording.channels,
-                    extension=extension or "wav",
-                )
+    wanted, is_streamed = channels or recording.channels, False
+    held = AsyncExitStack()
+    try:
+        media = await held.enter_async_context(
+            client.media(
+                item.origin.account_sid, item.source_recording_sid, channels=wanted, extension=extension or "wav"
             )
-        except MediaGone as why:
-            raise NotFound() from why
-        headers = {"content-type": media.content_type, "cache-control": "private, no-store"}
-        if media.length is not None:
-            headers["content-length"] = str(media.length)
-        if request.scope.get("callreel.is_head"):
-            return Response(status_code=200, headers=headers)
-        await parts.ledger.audit.write_once(heard)
-        return StreamingResponse(_passed_on(media, stack.pop_all()), 200, headers)
+        )
+        answer = _source_answer(request, recording, media, f"{extension or 'wav'}-{wanted}", held)
+        is_streamed = isinstance(answer, StreamingResponse)
+        await note_listening(answer, heard, parts)
+        return answer
+    except MediaGone as why:
+        raise NotFound() from why
+    finally:
+        if not is_streamed:
+            await held.aclose()
 
 
-async def _passed_on(media: SourceMedia, stack: AsyncExitStack) -> AsyncIterator[bytes]:
-    async with stack:
+def _source_answer(
+    request: Request, recording: Recording, media: SourceMedia, variant: str, held: AsyncExitStack
+) -> Response:
+    extension = variant.partition("-")[0]
+    disposition = f'attachment; filename="{recording.sid}.{extension}"'
+    if media.length is not None:
+        # A source's recording never changes: its name and length are as good as a digest.
+        etag = f'"{recording.source_recording_sid}-{variant}-{media.length}"'
+        rendition = Rendition(media.length, etag, media.content_type, partial(_passed_on, media, held))
+        return rendition_answer(request, rendition, disposition=disposition)
+    headers = {"content-type": media.content_type, "cache-control": "private, no-cache"}
+    headers |= {"content-disposition": disposition, "accept-ranges": "none"}
+    if request.scope.get("callreel.is_head"):
+        return Response(status_code=200, headers=headers)
+    return StreamingResponse(_passed_on(media, held, 0, None), 200, headers)
+
+
+async def _passed_on(media: SourceMedia, held: AsyncExitStack, start: int, stop: int | None) -> AsyncIterator[bytes]:
+    """The bytes from `start` up to `stop`; the connection to the source is given back at the end of them."""
+    async with held:
+        at = 0
         async for chunk in media.chunks():
-            yield chunk
+            first, at = at, at + len(chunk)
+            piece = chunk[max(0, start - first) : None if stop is None else max(0, stop - first)]
+            if piece:
+                yield piece
+            if stop is not None and at >= stop and stop != media.length:
+                return
 
 
 async def note_listening(answer: Response, deed: Deed, parts: Parts) -> None:

@@ -12,7 +12,7 @@ from callreel.errors import MissingParameter
 from callreel.ledger.sources import Once
 from callreel.model.account import Account
 from callreel.model.callback import iso
-from callreel.model.source import Ability, Source
+from callreel.model.source import Ability, Source, webhook_trouble
 from callreel.parts import Parts
 from callreel.steps.keep_source import SourceWish, add_source, change_source, check_source, remove_source
 from callreel.web.answers import json_answer
@@ -49,6 +49,7 @@ SOURCE = shape(
     record_verb_is_voicemail="flag",
     include_calls="flag",
     webhook_url="text?",
+    webhook_trouble="text?",
     polled_to="text?",
     last_error="text?",
     date_created="text",
@@ -158,7 +159,8 @@ async def retry_new(sid: str, account: Acting, by: By, parts: Opened, form: Form
 
 
 def source_json(source: Source, public_url: str) -> dict[str, Any]:
-    """A source as it is shown. `webhook_url` is where its status callbacks may be sent, null with an API key."""
+    """A source as it is shown. `webhook_url` is where its status callbacks may be sent, null with an API key;
+    `webhook_trouble` why Twilio could not reach it, and what to set."""
     own = f"{public_url}/callreel{PATH.format(account_sid=source.account_sid)}/{source.sid}"
     return {
         "sid": source.sid,
@@ -172,6 +174,7 @@ def source_json(source: Source, public_url: str) -> dict[str, Any]:
         "record_verb_is_voicemail": source.record_verb_is_voicemail,
         "include_calls": source.include_calls,
         "webhook_url": f"{own}/Webhook" if source.has_webhook else None,
+        "webhook_trouble": webhook_trouble(own) if source.has_webhook else None,
         "polled_to": None if source.polled_to is None else iso(source.polled_to),
         "last_error": source.last_error,
         "date_created": iso(source.date_created),

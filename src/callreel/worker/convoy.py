@@ -45,6 +45,9 @@ CROWDED_S = 5.0
 RATE_EVERY_S = 2.0
 LOOK_EVERY_S = 1.0
 REFUSED_S = 60.0
+CLOCK_S = 30.0
+CLOCK_DISTRUSTED = "The clock of this machine jumped and is distrusted: nothing is moved, and no original is deleted"
+CLOCK_REMEDY = "Set the clock right, then: callreel clock confirm. The migration goes on by itself"
 STORAGE_OFF = "External storage is off: recordings stay at the source. Switch it on and they are moved"
 CROWDED = "The bucket does not take what was fetched; nothing more is fetched until it does"
 
@@ -70,6 +73,7 @@ class Convoy:
         self._away = self._refused = 0
         self._stumbled = False
         self._stop: Stopped | None = None
+        self._clock_seen_at: float | None = None
         self._finished, self._rate_from = 0, shelves.clock.monotonic()
         self._migrations: set[str] = set()
         self._wanted = True
@@ -86,7 +90,8 @@ class Convoy:
 
     async def run(self) -> None:
         """Move what is due until nothing is, then leave a reminder for what is due later. Raises `DatabaseAway`."""
-        self._stop = None
+        self._stop, self._clock_seen_at = None, None
+        await self._look_at_clock()
         await self._look_at_storage()
         try:
             while not self._is_stopping() and self._stop is None:
@@ -96,12 +101,24 @@ class Convoy:
                 if self._hands:
                     await asyncio.wait(self._hands, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
                 await self._note_rate()
+                await self._look_at_clock()
         finally:
             if self._hands:  # what is in hand is finished, also when a stop was asked for
                 await asyncio.gather(*self._hands, return_exceptions=True)
         self._next.clear()
         self._wanted = False
         await self._remind(self._stop.again_s if self._stop is not None else None)
+
+    async def _look_at_clock(self) -> None:
+        """By a clock that is distrusted nothing is moved: dates of proofs and intents would say nothing."""
+        now = self._shelves.clock.monotonic()
+        if self._clock_seen_at is not None and now - self._clock_seen_at < CLOCK_S:
+            return
+        self._clock_seen_at = now
+        ledger, host_id = self._shelves.ledger, self._shelves.spool.host_id
+        if not await ledger.heartbeats.is_trusted(host_id):
+            self._stop = Stopped(CLOCK_S)
+            await ledger.migrations.explain(self._source.sid, reason=CLOCK_DISTRUSTED, remedy=CLOCK_REMEDY)
 
     async def _look_at_storage(self) -> None:
         """Whether there is a bucket to move to. What rested at the source while there was none is due now."""

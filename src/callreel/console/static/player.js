@@ -72,6 +72,12 @@ class ReelPlayer extends HTMLElement {
       return;
     }
     const wanted = this.wantedTime ?? 0;
+    if (this.hasAttribute("plain")) {
+      this.plain = true; // passed on from elsewhere: the browser asks for one long part, not for many short ones
+      this.audio.src = await this.link(true);
+      if (wanted) this.audio.currentTime = wanted;
+      return;
+    }
     try {
       this.stream = new WavStream(this.audio, Number(this.getAttribute("size")), (fresh) => this.link(fresh), (error) => this.tell(error));
       await this.stream.open();
@@ -292,6 +298,7 @@ class ReelPlayer extends HTMLElement {
   // --- What is seen --------------------------------------------------------------------------------------------------
 
   async loadPeaks() {
+    if (this.hasAttribute("plain")) return;
     try {
       const answer = await this.ask("peaks");
       this.peakChannels = Number(answer.headers.get("x-channels"));
