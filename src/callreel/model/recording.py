@@ -178,7 +178,7 @@ class Recording:
 
     @property
     def is_sealed(self) -> bool:
-        """Whether the blob's facts are fixed: from then on the same bytes go to the same key."""
+        """Whether the blob's facts are fixed: from then on these bytes go out, and no others."""
         return self.blob_sha256 is not None
 
     @property
