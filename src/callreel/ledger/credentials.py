@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, Column, Text, bindparam, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.errors import NotFound
 from callreel.ledger.audit import write_deeds
+from callreel.ledger.group_read import GroupRead
 from callreel.ledger.paging import Page, Place, at_place, make_page
 from callreel.ledger.tables import credentials
 from callreel.model.credential import Credential, CredentialKind
 from callreel.model.deed import Deed
 from callreel.model.sid import AccountSid, CredentialSid
+
+_Name = tuple[str, str, str]  # account, kind, SID
 
 
 class Credentials:
@@ -23,6 +26,7 @@ class Credentials:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._secrets: GroupRead[_Name, bytes] = GroupRead(engine, _read_secrets)
 
     async def keep(self, credential: Credential, *, secret_sealed: bytes, deed: Deed | None = None) -> None:
         """Write a new credential, and the deed in the same transaction."""
@@ -55,10 +59,8 @@ class Credentials:
         return found
 
     async def find_sealed(self, account_sid: AccountSid, kind: CredentialKind, sid: str) -> bytes | None:
-        """The sealed secret, or None when the credential is gone."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(_one(account_sid, kind, sid))).mappings().one_or_none()
-        return None if row is None else bytes(row["secret_sealed"])
+        """The sealed secret, or None when the credential is gone. Many who ask at once cost one query."""
+        return await self._secrets.find((account_sid, kind, sid))
 
     async def rename(
         self,
@@ -118,6 +120,28 @@ def _one(account_sid: AccountSid, kind: CredentialKind, sid: str) -> Any:
     return select(credentials).where(
         credentials.c.sid == sid, credentials.c.account_sid == account_sid, credentials.c.kind == kind
     )
+
+
+async def _read_secrets(connection: AsyncConnection, names: Sequence[_Name]) -> dict[_Name, bytes]:
+    accounts, kinds, sids = zip(*names, strict=True)
+    rows = await connection.execute(_SECRETS, {"accounts": accounts, "kinds": kinds, "sids": sids})
+    return {(row.account_sid, row.kind, row.sid): bytes(row.secret_sealed) for row in rows}
+
+
+_ASKED = (
+    func.unnest(*[bindparam(name, type_=ARRAY(Text)) for name in ("accounts", "kinds", "sids")])
+    .table_valued(Column("account_sid", Text), Column("kind", Text), Column("sid", Text), name="asked")
+    .render_derived()
+)
+_SECRETS = select(
+    credentials.c.account_sid, credentials.c.kind, credentials.c.sid, credentials.c.secret_sealed
+).join_from(
+    _ASKED,
+    credentials,
+    (credentials.c.sid == _ASKED.c.sid)
+    & (credentials.c.account_sid == _ASKED.c.account_sid)
+    & (credentials.c.kind == _ASKED.c.kind),
+)
 
 
 def _credential(row: Mapping[Any, Any]) -> Credential:
