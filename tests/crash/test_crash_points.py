@@ -15,12 +15,13 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import text
+from alembic import command
+from sqlalchemy import Connection, text
 
 from callreel.app import open_parts
 from callreel.bucket.bucket import MULTIPART_ABOVE_BYTES
 from callreel.clock import SetClock
-from callreel.ledger.database import is_migrated, migrate, open_engine
+from callreel.ledger.database import is_migrated, migrate, migration_config, open_engine
 from callreel.ledger.embedded_postgres import EmbeddedPostgres
 from callreel.model.account import Account
 from callreel.model.recording import Recording, State
@@ -276,6 +277,33 @@ async def test_c19_a_migration_that_was_killed_is_run_again(scene: Scene, postgr
         assert not await is_migrated(engine)
         await migrate(engine)
         assert await is_migrated(engine)
+    finally:
+        await engine.dispose()
+        psql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def test_c19_a_migration_of_an_older_schema_that_was_killed_keeps_the_rows_and_the_schema_of_before(
+    scene: Scene, postgres: EmbeddedPostgres
+) -> None:
+    name = f"older_{os.getpid()}_{next(_names)}"
+    psql(postgres, f"CREATE DATABASE {name}")
+    engine = open_engine(postgres.url(name))
+
+    def to_an_older_schema(connection: Connection) -> None:
+        config = migration_config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0005")
+
+    try:
+        async with engine.begin() as transaction:
+            await transaction.run_sync(to_an_older_schema)
+            await transaction.execute(text("INSERT INTO installation VALUES ('kept', 'x')"))
+        await scene.die_at("C19", what="migrate", database_url=postgres.url(name))
+        assert psql(postgres, "SELECT version_num FROM alembic_version", name) == "0005"
+        assert psql(postgres, "SELECT count(*) FROM pg_tables WHERE tablename = 'retention_classes'", name) == "0"
+        await migrate(engine)
+        assert await is_migrated(engine)
+        assert psql(postgres, "SELECT name FROM installation", name) == "kept"
     finally:
         await engine.dispose()
         psql(postgres, f"DROP DATABASE {name} WITH (FORCE)")
