@@ -5,6 +5,7 @@ import os
 
 from sqlalchemy import text
 
+from callreel.ledger.audit import INSTALLATION
 from callreel.model.account import Account
 from callreel.model.recording import State
 from callreel.model.sid import mint_sid
@@ -25,6 +26,8 @@ async def test_a_dry_run_shows_what_would_be_done_and_does_nothing(
         assert (found["dry_run"], found["worker_alive"]) == (True, False)
         assert found["reminded"] == {"total": 1, "first": [recording.sid]}
     assert document(await asyncio.to_thread(with_database, "recover", "--json"))["reminded"]["total"] == 1
+    [deed] = [row async for row in parts.ledger.audit.read_chain(INSTALLATION)]
+    assert (deed.action, deed.actor, deed.details["reminded"]) == ("recovery.run", "operator", 1)
     said = await asyncio.to_thread(with_database, "recover", "--dry-run")
     assert said.stdout == "There is nothing to recover.\n"
 

@@ -8,6 +8,7 @@ import typer
 
 from callreel.cli.asked import Asked, command
 from callreel.cli.installation import with_parts
+from callreel.model.deed import OPERATOR, Action
 from callreel.parts import Parts
 from callreel.steps.recover import Names, Recovered
 from callreel.worker.duties import foresee_recovery, recover_at_start
@@ -38,7 +39,10 @@ def recover(
         if dry_run:
             return await foresee_recovery(parts)
         parts.spool.lock_for_work()
-        return await recover_at_start(parts), False
+        recovered = await recover_at_start(parts)
+        told = {name: getattr(recovered, name).total for name in _WORDS}
+        await parts.ledger.audit.write(OPERATOR.deed(Action.RECOVERY_RUN, None, None, **told))
+        return recovered, False
 
     done, is_worked_on = with_parts(asked.settings(), work)
     found: dict[str, Names] = {name: getattr(done, name) for name in _WORDS}

@@ -66,6 +66,7 @@ class Action(StrEnum):
     MIGRATION_CANCELED = "migration.canceled"
     MOVES_RETRIED = "moves.retried"
     QUARANTINE_REMOVED = "quarantine.removed"
+    RECOVERY_RUN = "recovery.run"
     MASTER_KEY_ROTATED = "master-key.rotated"
     CLOCK_CONFIRMED = "clock.confirmed"
     BACKUP_MADE = "backup.made"
