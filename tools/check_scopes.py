@@ -117,7 +117,7 @@ ALL_ACCOUNTS: dict[str, str] = {
     "forgotten.Forgotten.of_host": _RECOVERY,
     "forgotten.Forgotten.tellings": _RECOVERY,
     "ledger.Ledger.forget_idempotency_keys": _RECOVERY,
-    "moves._BURIED": "a SID that was ever used is used by nobody again, whoever had it",
+    "moves._BEFORE_BIRTH": "a SID that was ever used is used by nobody again, whoever had it",
     "settings.SettingsBook.accounts_with_buckets": _RECOVERY,
     "outbox.Outbox.list_due_recordings": _RECOVERY,
     "recordings.Recordings.list_of_host": _RECOVERY,

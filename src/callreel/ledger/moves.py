@@ -26,11 +26,14 @@ from sqlalchemy import (
     Text,
     any_,
     bindparam,
+    false,
     func,
     insert,
     null,
     or_,
     select,
+    true,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -265,8 +268,7 @@ class MoveWriter:
         after: _Consequences,
         now: datetime,
     ) -> None:
-        births = await _refuse_buried(transaction, births, results)
-        births = await _refuse_keyless(transaction, births, results)
+        births = await _refuse(transaction, births, results)
         taken = await _claim_keys(transaction, births, results, now)
         born = [(i, birth) for i, birth in births if i not in taken]
         if not born:
@@ -319,28 +321,24 @@ async def _claim_keys(
     return repeated
 
 
-async def _refuse_buried(
+async def _refuse(
     transaction: AsyncConnection, births: list[tuple[int, Birth]], results: dict[int, Any]
 ) -> list[tuple[int, Birth]]:
-    """The births without those under a SID that was a recording once: it is never used again."""
-    buried = set((await transaction.execute(_BURIED, {"sids": [b.recording.sid for _, b in births]})).scalars())
-    results.update({i: SidTaken(b.recording.sid) for i, b in births if b.recording.sid in buried})
-    return [(i, birth) for i, birth in births if i not in results]
-
-
-async def _refuse_keyless(
-    transaction: AsyncConnection, births: list[tuple[int, Birth]], results: dict[int, Any]
-) -> list[tuple[int, Birth]]:
-    """The births without those whose account was closed and its key destroyed while their media came in.
+    """The births without those under a SID that was a recording once, which is never used again; and without those
+    whose account was closed, and its key destroyed, while their media came in.
 
     The keys that are left cannot be destroyed until this transaction is over.
     """
-    needed = {birth.recording.account_sid for _, birth in births if birth.recording.media_key_wrapped is not None}
-    if not needed:
-        return births
-    there = set((await transaction.execute(_KEYS_HELD, {"accounts": sorted(needed)})).scalars())
-    gone = needed - there
-    results.update({i: AccountNotActive() for i, b in births if b.recording.account_sid in gone})
+    sealed = {birth.recording.account_sid for _, birth in births if birth.recording.media_key_wrapped is not None}
+    given = {"sids": [birth.recording.sid for _, birth in births], "accounts": sorted(sealed)}
+    found = (await transaction.execute(_BEFORE_BIRTH, given)).all()
+    buried = {row.name for row in found if row.is_buried}
+    keyless = sealed - {row.name for row in found if not row.is_buried}
+    for i, birth in births:
+        if birth.recording.sid in buried:
+            results[i] = SidTaken(birth.recording.sid)
+        elif birth.recording.media_key_wrapped is not None and birth.recording.account_sid in keyless:
+            results[i] = AccountNotActive()
     return [(i, birth) for i, birth in births if i not in results]
 
 
@@ -411,8 +409,14 @@ _KEYS_HELD = (
     )
     .order_by(account_keys.c.account_sid)
     .with_for_update(key_share=True, read=True)
+    .cte("held")
 )
-_BURIED = select(tombstones.c.sid).where(tombstones.c.sid == any_(bindparam("sids", type_=ARRAY(Text))))
+_BEFORE_BIRTH = union_all(
+    select(tombstones.c.sid.label("name"), true().label("is_buried")).where(
+        tombstones.c.sid == any_(bindparam("sids", type_=ARRAY(Text)))
+    ),
+    select(_KEYS_HELD.c.account_sid, false()),
+)
 
 
 @lru_cache(maxsize=256)
