@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 from collections.abc import AsyncIterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from callreel.errors import BodyCutShort, DatabaseAway, IdempotencyConflict, NotAudio
+from callreel.errors import BodyCutShort, DatabaseAway, IdempotencyConflict, NotAudio, SpoolFailed
 from callreel.examine.examine import examine
 from callreel.ledger.ledger import Ledger
 from callreel.model.credential import CredentialKind
@@ -19,6 +20,7 @@ from callreel.model.storage_settings import FatalErrorPolicy
 from callreel.sealing.keyring import Keyring
 from callreel.sealing.master_key import MasterKey
 from callreel.sealing.twilio_format import decrypt
+from callreel.spool.spool import Spool
 from callreel.steps.ingest import Intake, ingest
 from callreel.steps.reconcile_restored import reconcile_restored
 from callreel.steps.request_deletion import request_deletion
@@ -123,6 +125,24 @@ async def test_what_is_refused_leaves_nothing(
             keyring=p.keyring,
             index=p.index,
         )
+    assert stage.spooled() == []
+
+
+@pytest.mark.parametrize("error", [SpoolFailed, asyncio.CancelledError])
+async def test_a_name_that_is_not_durable_is_taken_back(
+    stage: Stage, key_sid: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    named: list[str] = []
+
+    async def refuses(spool: Spool) -> None:
+        named.extend(stage.spooled())
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "_synced", refuses)
+        with pytest.raises(error):
+            await stage.take_in(BODY)
+    assert ".sealed." in named[0]
     assert stage.spooled() == []
 
 
