@@ -7,10 +7,20 @@ function colour(name) {
 
 const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
 
+/** The area below the line, fading out. */
+function fading(chart) {
+  const { top, height } = chart.bbox;
+  const fill = chart.ctx.createLinearGradient(0, top, 0, top + height);
+  fill.addColorStop(0, `${colour("--accent")}44`);
+  fill.addColorStop(1, `${colour("--accent")}00`);
+  return fill;
+}
+
 function draw({ times, counts }) {
+  if (times.length === 1) [times, counts] = [[times[0] - 60, ...times], [0, ...counts]]; // a line has two ends
   const ink = colour("--ink-3");
   const line = colour("--line");
-  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px sans-serif" };
+  const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { show: false }, font: "12px Inter Variable, sans-serif" };
   place.replaceChildren();
   new uPlot(
     {
@@ -21,7 +31,7 @@ function draw({ times, counts }) {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       axes: [{ ...axis, grid: { show: false }, values: (_, times) => times.map(clock) }, axis],
       scales: { y: { range: (_, least, most) => [0, Math.max(5, most * 1.1)] } },
-      series: [{}, { stroke: colour("--accent"), width: 2, fill: `${colour("--accent")}22`, points: { show: false } }],
+      series: [{}, { stroke: colour("--accent"), width: 2, fill: fading, points: { show: false } }],
     },
     [times, counts],
     place,
