@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,8 @@ def lives(examples: int, steps: int, number: int, stop: threading.Event) -> list
         live(home, server.url(), examples=examples, steps=steps, number=number, stop=stop, phases=SHORTEST)
         return []
     except Exception as why:
-        return ["\n".join([f"{type(why).__name__}: {why}", *getattr(why, "__notes__", ())])]
+        where = traceback.format_tb(why.__traceback__)[-1].rstrip()
+        return ["\n".join([f"{type(why).__name__}: {why}", where, *getattr(why, "__notes__", ())])]
     finally:
         server.stop()
         shutil.rmtree(home, ignore_errors=True)

@@ -77,7 +77,7 @@ class Known:
 
     @property
     def files(self) -> int:
-        return int(self.state in ONE_FILE or (self.state == "delivered" and not self.file_is_gone))
+        return int(self.state in ONE_FILE or (self.state in ("delivered", "deleting") and not self.file_is_gone))
 
     def enter(self, state: str) -> None:
         self.state = state
@@ -169,7 +169,7 @@ class Reference:
             elif before == "fatal" and known.wish.erases:
                 dead, known.state, known.purge_at = False, "erased", self.now + RETENTION_S
             elif before == "deleting":
-                dead = crash == "C17"
+                dead, known.file_is_gone = crash == "C17", True
                 known.is_hosted = known.is_hosted and known.wish.external
                 if not dead:
                     known.state, known.purge_at = "deleted", self.now + RETENTION_S
