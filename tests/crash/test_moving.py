@@ -158,16 +158,16 @@ async def test_killed_at_ten_random_moments_it_ends_with_the_report_of_one_left_
     told = await town.told(migration)
     kept = sum(row["state"] == ItemState.DELETE_FAILED for row in told.values())  # three tries met three faults
     print(f"{kept} originals kept for a person to try again")
-    assert is_storm or not kept
     assert (done.status, done.deleted_at_source + kept, done.failed) == ("completed", count, 0)
     assert len(town.stage.s3.keys(BUCKET)) == count
     town.twilio.faults.at_random = None
-    if is_storm:
+    if kept:
         assert await town.stage.parts.ledger.migrations.retry(done) == kept
         await town.run(migration)
         done = await town.stage.parts.ledger.migrations.fetch(town.stage.account_sid, migration.sid)
-        assert (done.status, done.deleted_at_source, done.delete_failed) == ("completed", count, 0)
-        print(f"{done.deleted_at_source} originals deleted after a retry without faults")
+        told = await town.told(migration)
+    assert (done.status, done.deleted_at_source, done.delete_failed) == ("completed", count, 0)
+    if is_storm:
         return
     town.old, town.source = town.twilio.add_account(), None
     town.twilio.deleted.clear()
