@@ -41,9 +41,11 @@ def child(*words: str) -> Popen[str]:
 
 
 @pytest.fixture
-def twilio() -> Iterator[dict[str, str]]:
-    """The pretend Twilio as anybody runs it, with a dozen recordings."""
-    with child("callreel.rehearsal.pretend_twilio", "--recordings", str(RECORDINGS), "--size-bytes", "20000") as there:
+def twilio(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """The pretend Twilio as anybody runs it, with a dozen recordings; the parameter is how many seconds it is away."""
+    away = ("--answer-after", str(getattr(request, "param", 0)))
+    holds = ("--recordings", str(RECORDINGS), "--size-bytes", "20000")
+    with child("callreel.rehearsal.pretend_twilio", *holds, *away) as there:
         assert there.stdout is not None
         yield json.loads(there.stdout.readline())
         there.terminate()
@@ -253,6 +255,21 @@ def test_a_terminal_sees_how_far_it_is_and_the_answer_stays_clean(
     assert re.search(rf"{RECORDINGS}/{RECORDINGS}", shown)
     assert "\x1b" not in answer
     assert re.search(r"status\s+completed", answer)
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("twilio", [0.3], indirect=True)
+def test_ctrl_c_leaves_a_migration_that_goes_on_when_it_is_typed_again(
+    run: Run, source: str, data_dir: Path, database_url: str
+) -> None:
+    words = ("migrate", "start", "--source", source, "--wait")
+    code, answer, shown = on_a_terminal(data_dir, database_url, *words, interrupt_at="moving")
+    assert (code, answer) == (130, ""), shown
+    assert "Traceback" not in shown
+    assert "What is in hand is finished" in shown
+    again = run(*words)
+    assert again.exit_code == 0, again.output
+    assert re.search(rf"deleted_at_source\s+{RECORDINGS}\b", again.stdout)
 
 
 @pytest.mark.usefixtures("stored")

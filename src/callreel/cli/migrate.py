@@ -236,17 +236,29 @@ async def _wait(parts: Parts, migration: Migration, asked: Asked) -> Migration:
         console=Console(stderr=True),
         disable=asked.as_json or not sys.stderr.isatty(),
     )
-    async with _Shift(parts, lambda words: progress.console.print(words, highlight=False)) as shift:
+
+    def say(words: str) -> None:
+        progress.console.print(words, highlight=False)
+
+    async with _Shift(parts, say) as shift:
         with progress:
             task = progress.add_task("moving", total=0, rate="", left="")
-            while migration.status is MigrationStatus.RUNNING:
-                await shift.begin_if_nobody_works()
-                await asyncio.sleep(LOOK_EVERY_S)
-                migration = await _migration(parts, migration.sid)
-                _show(progress, task, migration, parts.clock.now())
-            while shift.works and await parts.ledger.calls.is_asking(migration.source_sid):
-                progress.update(task, description="asking who called whom", rate="", left="")
-                await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                return await _watched(parts, migration, shift, progress, task)
+            except asyncio.CancelledError:
+                say("What is in hand is finished; the rest goes on when the same command is typed again.")
+                raise
+
+
+async def _watched(parts: Parts, migration: Migration, shift: _Shift, progress: Progress, task: TaskID) -> Migration:
+    while migration.status is MigrationStatus.RUNNING:
+        await shift.begin_if_nobody_works()
+        await asyncio.sleep(LOOK_EVERY_S)
+        migration = await _migration(parts, migration.sid)
+        _show(progress, task, migration, parts.clock.now())
+    while shift.works and await parts.ledger.calls.is_asking(migration.source_sid):
+        progress.update(task, description="asking who called whom", rate="", left="")
+        await asyncio.sleep(LOOK_EVERY_S)
     return migration
 
 
