@@ -46,7 +46,7 @@ async def test_a_hold_needs_a_reason(stage: Stage, owner: Browser, reason: str) 
 async def test_deleting_one_leads_to_the_question(stage: Stage, owner: Browser) -> None:
     recording = await delivered(stage)
     page = await owner.get(path(recording))
-    assert "Delete this recording…" in page.text
+    assert 'form="deleting"' in page.text
     asked = await owner.post("/console/deletions", {"sid": recording.sid}, token=page.token)
     assert asked.status == 303
     assert "delete 1" in (await owner.get(asked.where)).text
@@ -57,7 +57,7 @@ async def test_others_hold_nothing(stage: Stage, owner: Browser, listener: Brows
     recording = await delivered(stage)
     page = await listener.get(path(recording))
     assert 'value="hold"' not in page.text
-    assert "Delete this recording…" not in page.text
+    assert 'form="deleting"' not in page.text
     form = {"do": "hold", "reason": "mine"}
     assert (await listener.post(path(recording), form, token=page.token)).status == 403
     token = (await stranger.get("/console/recordings")).token
