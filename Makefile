@@ -42,7 +42,7 @@ chaos: $(DEV) ## kill it, lie to it, break its disk; RECORDINGS=10000 SEED=7
 screenshots: $(DEV) ## take a picture of every page of the Console, light, dark and narrow
 	PYTHONPATH=src $(BIN)/python -m tests.console.screenshots
 
-hostile: $(DEV) ## hostile requests and 20,000 mutated media files (about ten minutes)
+hostile: $(DEV) ## hostile requests and 20,000 mutated media files (up to forty minutes)
 	$(BIN)/python -m tests.doors.mutations 20000
 	HOSTILE_UPLOADS=20000 HOSTILE_REQUESTS=30 $(BIN)/python -m pytest -q -s tests/doors/test_hostile_inputs.py
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
 
 from callreel.examine.examine import examine
-from callreel.examine.scene import Scene
 from callreel.model.deed import CALLREEL, Action
+from tests.crash.invariants import scene_of
 from tests.migration.conftest import Move
 
 
@@ -24,17 +25,7 @@ class Opener:
 
 async def told(moving: Move) -> tuple[list[str], list[str]]:
     """The invariants that do not hold, and the notes."""
-    parts: Any = moving.parts
-    scene = Scene(
-        ledger=parts.ledger,
-        spool=parts.spool,
-        buckets=parts.buckets,
-        keyring=parts.keyring,
-        clock=parts.clock,
-        patience=parts.chosen.patience,
-        sources=Opener(moving),  # type: ignore[arg-type]
-        deep=True,
-    )
+    scene = replace(scene_of(moving.parts), sources=Opener(moving))  # type: ignore[arg-type]
     examined = await examine(scene)
     return [v.invariant for v in examined.violations], [note.text for note in examined.notes]
 

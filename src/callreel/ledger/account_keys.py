@@ -17,7 +17,7 @@ from callreel.ledger.group_read import GroupRead
 from callreel.ledger.tables import account_keys, accounts, migrations, recordings
 from callreel.model.account import AccountStatus
 from callreel.model.deed import Deed
-from callreel.model.migration import MigrationStatus
+from callreel.model.migration import LIVE
 from callreel.model.recording import State
 from callreel.model.sid import AccountSid
 
@@ -98,7 +98,7 @@ _MAY_GO = select(accounts.c.sid).where(
     ~select(migrations.c.sid)
     .where(
         migrations.c.account_sid == _ACCOUNT,
-        migrations.c.status.in_((MigrationStatus.RUNNING, MigrationStatus.PAUSED)),
+        migrations.c.status.in_(LIVE),
     )
     .exists(),
 )

@@ -34,6 +34,7 @@ from callreel.ledger.tables import (
 )
 from callreel.model.account import AccountStatus
 from callreel.model.credential import CredentialKind
+from callreel.model.migration import LIVE
 from callreel.model.recording import Recording, State
 from callreel.model.sid import AccountSid, RecordingSid
 
@@ -169,9 +170,7 @@ class Examination:
                 r.state.in_((State.RECEIVING, State.AT_SOURCE)),
             ),
         )
-        moving = select(migrations.c.sid).where(
-            migrations.c.account_sid == a.sid, migrations.c.status.in_(("running", "paused"))
-        )
+        moving = select(migrations.c.sid).where(migrations.c.account_sid == a.sid, migrations.c.status.in_(LIVE))
         of_accounts = (
             select(a.sid, _said("is closed and has no media here, and its key is still there"))
             .join(account_keys, k.account_sid == a.sid)

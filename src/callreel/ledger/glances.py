@@ -10,9 +10,11 @@ from sqlalchemy import Select, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from callreel.clock import Clock
+from callreel.ledger.migrations import FINISHED_SUM
 from callreel.ledger.tables import credentials, migrations, recordings
 from callreel.ledger.usage import UsageBook
 from callreel.model.glance import HOURS, MOST_COUNTED, NEWEST, Glance, Standing, Stored, Trouble
+from callreel.model.migration import MigrationStatus
 from callreel.model.recording import State
 from callreel.model.sid import AccountSid
 from callreel.model.storage_settings import RecordingKind
@@ -147,10 +149,9 @@ def last_trouble(account_sid: AccountSid) -> Select[Any]:
 async def _moving(connection: AsyncConnection, account_sid: AccountSid) -> float | None:
     """How far the account's running migration is, in percent; None where none runs."""
     c = migrations.c
-    finished = c.skipped + c.failed + c.kept + c.deleted_at_source + c.delete_failed
     query = (
-        select(c.total, finished.label("finished"))
-        .where(c.account_sid == account_sid, c.status == "running")
+        select(c.total, FINISHED_SUM.label("finished"))
+        .where(c.account_sid == account_sid, c.status == MigrationStatus.RUNNING)
         .order_by(c.date_created.desc())
         .limit(1)
     )

@@ -28,7 +28,7 @@ from callreel.model.source import Source, SourcePage
 
 m = migrations.c
 _S = MigrationStatus
-_FINISHED = m.skipped + m.failed + m.kept + m.deleted_at_source + m.delete_failed
+FINISHED_SUM = m.skipped + m.failed + m.kept + m.deleted_at_source + m.delete_failed
 
 
 class Migrations:
@@ -334,7 +334,7 @@ def ended_if_done(sid: str, now: datetime) -> Update:
     """Complete a migration whose list has been read and whose every item is finished."""
     return (
         update(migrations)
-        .where(m.sid == sid, m.status == _S.RUNNING, m.is_listed, m.total <= _FINISHED)
+        .where(m.sid == sid, m.status == _S.RUNNING, m.is_listed, m.total <= FINISHED_SUM)
         .values(status=_S.COMPLETED, date_ended=now, date_updated=now)
     )
 

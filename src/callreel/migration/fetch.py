@@ -209,25 +209,31 @@ def _judge_ciphertext(origin: SourceRecording, file: BinaryIO, size_bytes: int) 
 
 def _newborn(item: MovedItem, kept: Kept[_Facts], shelves: Moving) -> Recording:
     """The recording as the source knows it: its dates, its length, its price. The worker that fetches it carries it."""
-    origin = item.origin
-    details = origin.encryption_details
     born = kept.newborn(
         now=shelves.clock.now(),
-        source=item.kept_source,
         channels=kept.facts.channels,
         duration_ms=kept.facts.duration_ms,
-        media_type="audio/x-wav",
-        start_time=origin.start_time or origin.date_created,
-        call_sid=origin.call_sid,
-        conference_sid=origin.conference_sid,
-        track=origin.track,
-        encryption_details=None if details is None else dict(details),
-        source_sid=item.source_sid,
-        source_recording_sid=item.source_recording_sid,
-        price=origin.price,
-        price_unit=origin.price_unit,
+        **as_told(item),
     )
-    return born.changed(date_created=origin.date_created, carried=True)
+    return born.changed(date_created=item.origin.date_created, carried=True)
+
+
+def as_told(item: MovedItem) -> dict[str, Any]:
+    """What a recording keeps of its source's words, whether its media was fetched or stays there."""
+    origin, details = item.origin, item.origin.encryption_details
+    return {
+        "source": item.kept_source,
+        "media_type": "audio/x-wav",
+        "start_time": origin.start_time or origin.date_created,
+        "call_sid": origin.call_sid,
+        "conference_sid": origin.conference_sid,
+        "track": origin.track,
+        "encryption_details": None if details is None else dict(details),
+        "source_sid": item.source_sid,
+        "source_recording_sid": item.source_recording_sid,
+        "price": origin.price,
+        "price_unit": origin.price_unit,
+    }
 
 
 async def _come_over(at_source: Recording, newborn: Recording, shelves: Moving) -> Recording:

@@ -88,7 +88,7 @@ async def _wait_for_delivery(item: MovedItem, recording: Recording, shelves: Mov
     return waiting
 
 
-async def put_off(item: MovedItem, why: CallreelError, *, shelves: Moving) -> MovedItem:
+async def wait_for_source(item: MovedItem, why: CallreelError, *, shelves: Moving) -> MovedItem:
     """The source refused this item for a reason that is not its own: later, and it is no try."""
     return await shelves.ledger.items.move(
         item,

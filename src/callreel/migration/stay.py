@@ -7,7 +7,7 @@ from typing import Any
 from callreel.errors import MediaGone, MediaNotReady, SourceRateLimited
 from callreel.ledger.moved_items import ItemMove
 from callreel.ledger.moves import Birth
-from callreel.migration.fetch import look_again, met_with, put_off, skip
+from callreel.migration.fetch import as_told, look_again, met_with, put_off, skip
 from callreel.migration.shelves import Moving
 from callreel.model.moved_item import ItemState, MovedItem, Reason, expected_bytes
 from callreel.model.recording import Recording, State
@@ -36,13 +36,13 @@ async def stay(item: MovedItem, *, source: TwilioAccount, shelves: Moving) -> Mo
         return await skip(item, why.message, shelves)
     if await shelves.ledger.recordings.find_for_work(item.recording_sid) is not None:
         return await shelves.ledger.items.move(item, ItemState.LISTED, **_RESTS)
-    recording = await _as_told(item, shelves)
+    recording = await _at_source(item, shelves)
     step = ItemMove(item, ItemState.LISTED, _RESTS)
     born = await shelves.births.bear(Birth(recording=recording, item=step, **met_with(item, recording)))
     return step.moved(born.date_updated)
 
 
-async def _as_told(item: MovedItem, shelves: Moving) -> Recording:
+async def _at_source(item: MovedItem, shelves: Moving) -> Recording:
     """The recording as the source's metadata tells of it; its digests are not known before it is fetched."""
     origin, now = item.origin, shelves.clock.now()
     settings_id, settings = await shelves.ledger.settings.current(item.account_sid, RecordingKind.VOICE)
@@ -53,14 +53,8 @@ async def _as_told(item: MovedItem, shelves: Moving) -> Recording:
         state=State.AT_SOURCE,
         fence=1,
         host_id=item.host_id,
-        call_sid=origin.call_sid,
-        conference_sid=origin.conference_sid,
-        source=item.kept_source,
-        track=origin.track,
         channels=origin.channels,
         duration_ms=origin.duration_ms or 0,
-        media_type="audio/x-wav",
-        start_time=origin.start_time or origin.date_created,
         date_created=origin.date_created,
         date_updated=now,
         media_size_bytes=expected_bytes(origin) or 0,
@@ -68,9 +62,5 @@ async def _as_told(item: MovedItem, shelves: Moving) -> Recording:
         media_md5="",
         settings=settings,
         settings_id=settings_id,
-        encryption_details=None if origin.encryption_details is None else dict(origin.encryption_details),
-        source_sid=item.source_sid,
-        source_recording_sid=item.source_recording_sid,
-        price=origin.price,
-        price_unit=origin.price_unit,
+        **as_told(item),
     )

@@ -98,7 +98,9 @@ async def deliver(recording: Recording, *, parts: Delivering) -> Recording:
             raise  # it was not claimed: the database is away
         return await _after_a_stumble(recording, why, parts, took_s=_since(began, parts))
     except PromiseBroken as why:
-        return await _park_corrupt(recording, why, parts)
+        # Wrong bytes must not reach the bucket.
+        alarm = "The spooled copy is not what was acknowledged"
+        return await _park(recording, why, parts, because="spool-corrupt", alarm=alarm)
     reach("C12")
     release_at = None
     if evidence.method is VerifyMethod.ACCEPTED:
@@ -263,7 +265,7 @@ async def _after_a_refusal(
         parts.buckets.distrust(recording)  # keys of a role may have been revoked: confirmed with new ones
     if first_at is None or (now - first_at).total_seconds() < CONFIRM_S:
         if spent_s >= parts.patience.window_s:
-            return await _park(recording, why, parts, spent_s=spent_s)
+            return await _park_at_last(recording, why, parts, spent_s=spent_s)
         return await parts.ledger.move(
             recording,
             State.WAITING,
@@ -289,10 +291,12 @@ async def _after_a_stumble(
     asked_s = why.retry_after_s if isinstance(why, BucketStumbled) else None
     await _sound_alarm(recording, why, parts)
     if isinstance(why, EvidenceMismatch) and await _mismatches_before(recording, parts) + 1 >= MISMATCHES:
-        return await _park_for(recording, MISMATCH, why, parts, spent_s=spent_s)
+        # Trying on would prove nothing.
+        alarm = "The bucket contradicts what was sent to it, each time"
+        return await _park(recording, why, parts, because=MISMATCH, alarm=alarm, **_nothing_left(spent_s))
     decision = parts.patience.after_a_stumble(recording.attempts, spent_s, parts.rng, asked_s=asked_s)
     if isinstance(decision, Park):
-        return await _park(recording, why, parts, spent_s=spent_s)
+        return await _park_at_last(recording, why, parts, spent_s=spent_s)
     waiting = await parts.ledger.move(
         recording,
         State.WAITING,
@@ -308,21 +312,33 @@ async def _after_a_stumble(
     return waiting
 
 
-async def _park(recording: Recording, why: CallreelError, parts: Delivering, *, spent_s: float) -> Recording:
+async def _park(
+    recording: Recording, why: CallreelError, parts: Delivering, *, because: str, alarm: str, **facts: Any
+) -> Recording:
+    """Give up for now: everything is kept as it is until a person starts it again, and somebody is told."""
     code = parking_code(recording.kind)
     parked = await parts.ledger.move(
         recording,
         State.PARKED,
-        reason=f"the retry window of {parts.patience.window_s:g} s is used up: {why.message}",
+        reason=f"{because}: {why.message}",
         error_code=code,
-        refused_at=None,
-        retry_spent_s=spent_s,
-        retry_wait_s=0.0,
         next_attempt_at=None,
+        **facts,
         **_told(why),
     )
-    await _alert(parked, code, f"Uploading was given up for now: {why.message}", parts)
+    await _alert(parked, code, f"{alarm}: {why.message}", parts)
     return parked
+
+
+async def _park_at_last(recording: Recording, why: CallreelError, parts: Delivering, *, spent_s: float) -> Recording:
+    because = f"the retry window of {parts.patience.window_s:g} s is used up"
+    return await _park(
+        recording, why, parts, because=because, alarm="Uploading was given up for now", **_nothing_left(spent_s)
+    )
+
+
+def _nothing_left(spent_s: float) -> dict[str, Any]:
+    return {"refused_at": None, "retry_spent_s": spent_s, "retry_wait_s": 0.0}
 
 
 async def _sound_alarm(recording: Recording, why: NotNow | SealBroken, parts: Delivering) -> None:
@@ -345,41 +361,6 @@ async def _mismatches_before(recording: Recording, parts: Delivering) -> int:
             )
         )
     )
-
-
-async def _park_for(
-    recording: Recording, name: str, why: CallreelError, parts: Delivering, *, spent_s: float
-) -> Recording:
-    """Give up before the window is used up: trying on would prove nothing."""
-    code = parking_code(recording.kind)
-    parked = await parts.ledger.move(
-        recording,
-        State.PARKED,
-        reason=f"{name}: {why.message}",
-        error_code=code,
-        refused_at=None,
-        retry_spent_s=spent_s,
-        retry_wait_s=0.0,
-        next_attempt_at=None,
-        **_told(why),
-    )
-    await _alert(parked, code, f"The bucket contradicts what was sent to it, each time: {why.message}", parts)
-    return parked
-
-
-async def _park_corrupt(recording: Recording, why: PromiseBroken, parts: Delivering) -> Recording:
-    """Wrong bytes must not reach the bucket. Keep everything as it is, and wake someone."""
-    code = parking_code(recording.kind)
-    parked = await parts.ledger.move(
-        recording,
-        State.PARKED,
-        reason=f"spool-corrupt: {why.message}",
-        error_code=code,
-        next_attempt_at=None,
-        **_told(why),
-    )
-    await _alert(parked, code, f"The spooled copy is not what was acknowledged: {why.message}", parts)
-    return parked
 
 
 def _told(why: Exception) -> dict[str, Any]:

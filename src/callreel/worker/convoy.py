@@ -25,7 +25,7 @@ from callreel.errors import (
 from callreel.ledger.item_intake import MOVE
 from callreel.ledger.jobs import JobRow, route_of
 from callreel.migration.fetch import SOURCE_IS_AWAY
-from callreel.migration.move import SourceAway, move, put_off
+from callreel.migration.move import SourceAway, move, wait_for_source
 from callreel.migration.shelves import Moving
 from callreel.migration.stay import stay
 from callreel.model.moved_item import FINISHED, ItemState, MovedItem
@@ -193,7 +193,7 @@ class Convoy:
             await self._count_refusal(item, why)
             return
         except SOURCE_IS_AWAY as why:  # while it was only looked at
-            await put_off(item, why, shelves=self._shelves)
+            await wait_for_source(item, why, shelves=self._shelves)
             await self._count_away(why.message)
             return
         except (SpoolFull, SpoolFailed) as why:
@@ -222,7 +222,7 @@ class Convoy:
         """The source will have nothing to do with this credential, or is somebody else: no item would fare better."""
         self._refused += 1
         try:
-            await put_off(item, why, shelves=self._shelves)
+            await wait_for_source(item, why, shelves=self._shelves)
         except Outrun:
             return
         if self._refused < REFUSED_IN_A_ROW or self._stop is not None:

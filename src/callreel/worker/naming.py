@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
-from callreel.errors import CallreelError, SourceUnauthorized
+from callreel.errors import SourceUnauthorized
 from callreel.migration.name_calls import name_calls
 from callreel.parts import Parts
-
-log = structlog.get_logger("callreel.worker")
+from callreel.worker.rounds import keep_looking
 
 LOOK_EVERY_S = 2.0
-AWAY_S = 15.0  # after the database could not be asked
 
 
 async def keep_naming(parts: Parts, stopping: asyncio.Event) -> None:
     """Name the calls that are due, of every source. Several workers share them."""
-    while not stopping.is_set():
-        rest_s = LOOK_EVERY_S
-        try:
-            if await name_due(parts, stopping):
-                rest_s = 0.0
-        except CallreelError as why:
-            log.log(why.level, "calls could not be asked for", reason=why.message)
-            rest_s = AWAY_S
-        except Exception:
-            log.exception("asking for calls failed unexpectedly")
-            rest_s = AWAY_S
-        try:
-            await asyncio.wait_for(stopping.wait(), rest_s)
-        except TimeoutError:
-            continue
+    await keep_looking(lambda: name_due(parts, stopping), stopping, every_s=LOOK_EVERY_S, doing="asking for calls")
 
 
 async def name_due(parts: Parts, stopping: asyncio.Event) -> int:

@@ -6,34 +6,19 @@ import asyncio
 
 import structlog
 
-from callreel.errors import CallreelError
 from callreel.migration.poll import poll
 from callreel.model.source import Source
 from callreel.parts import Parts
+from callreel.worker.rounds import keep_looking
 
 log = structlog.get_logger("callreel.worker")
 
 LOOK_EVERY_S = 1.0
-AWAY_S = 15.0  # after the database could not be asked
 
 
 async def keep_polling(parts: Parts, stopping: asyncio.Event) -> None:
     """Poll every source when its turn comes. Several workers share the turns."""
-    while not stopping.is_set():
-        rest_s = LOOK_EVERY_S
-        try:
-            if await poll_due(parts):
-                rest_s = 0.0
-        except CallreelError as why:
-            log.log(why.level, "polling failed", reason=why.message)
-            rest_s = AWAY_S
-        except Exception:
-            log.exception("polling failed unexpectedly")
-            rest_s = AWAY_S
-        try:
-            await asyncio.wait_for(stopping.wait(), rest_s)
-        except TimeoutError:
-            continue
+    await keep_looking(lambda: poll_due(parts), stopping, every_s=LOOK_EVERY_S, doing="polling")
 
 
 async def poll_due(parts: Parts) -> int:
